@@ -1,0 +1,91 @@
+"""The inventory and the economics of a site, as the service discovery exports them."""
+
+from gigawatch.catalogue.model import Kind, Metric, Origin, Target, Unit
+
+
+def _site(key: str, kind: Kind, unit: Unit, text: str, labels: tuple[str, ...] = ()) -> Metric:
+    # These series carry the labels of the thing they describe, so the scrape honours them.
+    return Metric(key, kind, unit, text, Origin.SD, Target.SITE, labels)
+
+
+NODE_INFO = _site(
+    "node_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "Place of a node, and the cooling loop it hangs on (empty where it is cooled by air).",
+    ("node", "rack", "row", "hall", "unit", "loop", "chassis", "serial"),
+)
+RACK_INFO = _site(
+    "rack_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "Place of a rack and how it is cooled.",
+    ("rack", "row", "hall", "cooling"),
+)
+DEVICE_INFO = _site(
+    "device_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "What a facility device is, and the feed or loop it belongs to (empty where none).",
+    ("device", "role", "rack", "hall", "feed", "side", "loop"),
+)
+LOOP_RACK_INFO = _site(
+    "loop_rack_info", Kind.INFO, Unit.COUNT, "Which cooling loop serves which rack.", ("loop", "rack", "hall")
+)
+METER_INFO = _site(
+    "meter_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "Which meter counts as what: facility is all energy bought, it what reaches the racks (PUE category 2).",
+    ("device", "role"),
+)
+GPUS_EXPECTED = _site(
+    "gpus_expected", Kind.GAUGE, Unit.COUNT, "GPUs that the inventory says a node has.", ("node", "rack")
+)
+POWER_BUDGET = _site(
+    "power_budget_watts", Kind.GAUGE, Unit.WATTS, "Power planned for a rack.", ("rack", "hall")
+)
+GPU_TOTAL = _site("gpu_total", Kind.GAUGE, Unit.COUNT, "GPUs the site owns.")
+TOPOLOGY_GENERATION = _site(
+    "topology_generation", Kind.GAUGE, Unit.COUNT, "Rises by one with each inventory that was loaded."
+)
+TOPOLOGY_LOAD_ERRORS = _site(
+    "topology_load_errors_total",
+    Kind.COUNTER,
+    Unit.COUNT,
+    "Inventories that were refused; the last good one stays in force.",
+)
+
+COST_CAPEX = _site(
+    "cost_capex_usd",
+    Kind.GAUGE,
+    Unit.USD,
+    "Purchase price including network, storage and installation.",
+    ("asset_class",),
+)
+COST_RESIDUAL = _site(
+    "cost_residual_ratio",
+    Kind.GAUGE,
+    Unit.RATIO,
+    "Share of the price recovered at the end.",
+    ("asset_class",),
+)
+COST_AMORTIZATION = _site(
+    "cost_amortization_years",
+    Kind.GAUGE,
+    Unit.YEARS,
+    "Years over which the price is spread.",
+    ("asset_class",),
+)
+COST_STAFF = _site("cost_staff_usd_per_year", Kind.GAUGE, Unit.USD_PER_YEAR, "Staff cost.")
+COST_MAINTENANCE = _site("cost_maintenance_usd_per_year", Kind.GAUGE, Unit.USD_PER_YEAR, "Maintenance cost.")
+COST_COLO = _site("cost_colo_usd_per_year", Kind.GAUGE, Unit.USD_PER_YEAR, "Rent of the hall.")
+ENERGY_PRICE = _site("energy_price_usd_per_kwh", Kind.GAUGE, Unit.USD_PER_KWH, "Price of electricity.")
+CLOUD_PRICE = Metric(
+    "cloud_price_per_gpu_usd_per_hour",
+    Kind.GAUGE,
+    Unit.USD_PER_HOUR,
+    "What a GPU of this kind rents for elsewhere.",
+    Origin.SD,
+    Target.SITE,
+)

@@ -1,0 +1,219 @@
+"""What an inventory holds once it is loaded: plain, frozen things that refer to each other by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+
+class Role(StrEnum):
+    """What a facility device is."""
+
+    UTILITY = "utility"
+    """A utility intake with its meter: all the energy bought passes one of these."""
+    UPS = "ups"
+    FLOOR_PDU = "floor_pdu"
+    RACK_PDU = "rack_pdu"
+    CHILLER = "chiller"
+    CDU = "cdu"
+    CRAH = "crah"
+    BMC = "bmc"
+    """The management controller of a node: server power, fans, power supplies, inlet air."""
+    SENSOR = "sensor"
+    """Room or outdoor air sensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Economics:
+    """Inputs of the cost rules. Money in US dollars."""
+
+    capex_usd: dict[str, float]
+    """Purchase price by asset class (gpu, facility, network, ...)."""
+    residual_ratio: dict[str, float]
+    amortization_years: dict[str, float]
+    staff_usd_per_year: float
+    maintenance_usd_per_year: float
+    colo_usd_per_year: float
+    energy_usd_per_kwh: float
+    cloud_usd_per_gpu_hour: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rack:
+    name: str
+    hall: str
+    row: str
+    units: int
+    power_watts: float
+    """Power planned for the rack."""
+    cooling: str
+    """liquid or air."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    name: str
+    rack: str
+    unit: int
+    """Lowest rack unit the node occupies."""
+    height: int
+    gpu_model: str
+    """Empty where the node has no GPUs."""
+    gpus: int
+    psus: int
+    fans: int
+    loop: str
+    """Cooling loop of its cold plates; empty where it is cooled by air."""
+    serial: str
+    address: str
+    """host:port of its agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A facility device. Power devices form a tree by `fed_by`; `feed` is the name of their utility intake."""
+
+    name: str
+    role: Role
+    hall: str
+    rack: str
+    """Empty where the device serves more than one rack."""
+    side: str
+    """A or B on power devices of a redundant site; empty elsewhere."""
+    fed_by: str
+    loop: str
+    capacity_watts: float
+    """Power it may pass on, or heat it may carry away."""
+    breaker_amperes: float
+    voltage: float
+    """Line to neutral."""
+    phases: int
+    address: str
+    node: str
+    """For a BMC: the node it manages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A technology coolant loop: coolant units on one side, racks on the other."""
+
+    name: str
+    hall: str
+    racks: tuple[str, ...]
+    flow_cubic_meters_per_second: float
+    """Design flow."""
+    supply_celsius: float
+    """Set point of the supply temperature."""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """A whole site. Names are unique over racks, nodes, devices and loops each."""
+
+    site: str
+    racks: tuple[Rack, ...]
+    nodes: tuple[Node, ...]
+    devices: tuple[Device, ...]
+    loops: tuple[Loop, ...]
+    economics: Economics
+    source: str = ""
+    """File or blueprint it came from."""
+    workloads: tuple[dict[str, object], ...] = field(default=())
+    """What the simulated plant runs, as written in the file; real sites leave it out."""
+
+    @cached_property
+    def rack(self) -> dict[str, Rack]:
+        return {rack.name: rack for rack in self.racks}
+
+    @cached_property
+    def node(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def device(self) -> dict[str, Device]:
+        return {device.name: device for device in self.devices}
+
+    @cached_property
+    def loop(self) -> dict[str, Loop]:
+        return {loop.name: loop for loop in self.loops}
+
+    @cached_property
+    def nodes_in_rack(self) -> dict[str, tuple[Node, ...]]:
+        return {rack.name: tuple(n for n in self.nodes if n.rack == rack.name) for rack in self.racks}
+
+    @cached_property
+    def nodes_on_loop(self) -> dict[str, tuple[Node, ...]]:
+        return {loop.name: tuple(n for n in self.nodes if n.loop == loop.name) for loop in self.loops}
+
+    def devices_with(self, role: Role) -> tuple[Device, ...]:
+        """All devices of a role."""
+        return tuple(device for device in self.devices if device.role is role)
+
+    def feed_of(self, device: Device) -> str:
+        """Name of the utility intake that a power device hangs on; empty for other devices."""
+        seen: set[str] = set()
+        current = device
+        while current.fed_by and current.name not in seen:
+            seen.add(current.name)
+            current = self.device[current.fed_by]
+        return current.name if current.role is Role.UTILITY else ""
+
+    def fed_from(self, name: str) -> tuple[Device, ...]:
+        """The device and everything below it in the power tree."""
+        below = [self.device[name]]
+        for parent in below:
+            below.extend(child for child in self._children.get(parent.name, ()) if child not in below)
+        return tuple(below)
+
+    @cached_property
+    def _children(self) -> dict[str, tuple[Device, ...]]:
+        children: dict[str, list[Device]] = {}
+        for device in self.devices:
+            if device.fed_by:
+                children.setdefault(device.fed_by, []).append(device)
+        return {name: tuple(found) for name, found in children.items()}
+
+    @property
+    def gpu_count(self) -> int:
+        return sum(node.gpus for node in self.nodes)
+
+    def blast_radius(self, name: str) -> tuple[Node, ...]:
+        """Nodes that the loss of a node, rack, loop or device touches (redundant feeds included)."""
+        if name in self.node:
+            return (self.node[name],)
+        if name in self.rack:
+            return self.nodes_in_rack[name]
+        if name in self.loop:
+            return self.nodes_on_loop[name]
+        if name in self.device:
+            device = self.device[name]
+            if device.role is Role.BMC:
+                return (self.node[device.node],)
+            if device.loop:
+                return self.nodes_on_loop[device.loop]
+            racks = {d.rack for d in self.fed_from(name) if d.role is Role.RACK_PDU}
+            return _in_racks(self.nodes, racks)
+        raise KeyError(name)
+
+    def place_of(self, name: str) -> str:
+        """Where a thing stands, from large to small: site › hall › row › rack › U, node."""
+        if name in self.node:
+            node = self.node[name]
+            rack = self.rack[node.rack]
+            return " › ".join((self.site, rack.hall, rack.row, rack.name, f"U{node.unit}", node.name))
+        if name in self.rack:
+            rack = self.rack[name]
+            return f"{self.site} › {rack.hall} › {rack.row} › {rack.name}"
+        if name in self.loop:
+            return f"{self.site} › {self.loop[name].hall} › {name}"
+        if name in self.device:
+            device = self.device[name]
+            parts = (self.site, device.hall, device.rack, name)
+            return " › ".join(part for part in parts if part)
+        raise KeyError(name)
+
+
+def _in_racks(nodes: Iterable[Node], racks: set[str]) -> tuple[Node, ...]:
+    return tuple(node for node in nodes if node.rack in racks)
