@@ -1,5 +1,7 @@
 """Fabric and storage as a node sees them."""
 
+from collections.abc import Mapping
+
 from gigawatch.catalogue.model import Kind, Metric, Origin, Presence, Target, Unit
 
 
@@ -9,7 +11,7 @@ def _port(
     unit: Unit,
     text: str,
     labels: tuple[str, ...],
-    values: dict[str, tuple[str, ...]] | None = None,
+    values: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Metric:
     return Metric(key, kind, unit, text, Origin.AGENT, Target.NODE, labels, values or {}, Presence.SUPPORTED)
 

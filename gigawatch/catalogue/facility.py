@@ -1,5 +1,7 @@
 """Facility metrics: one scrape target is one device (PDU, UPS, CDU, sensor, a server's BMC)."""
 
+from collections.abc import Mapping
+
 from gigawatch.catalogue.model import Kind, Metric, Origin, Presence, Target, Unit
 
 STATUS = ("ok", "warning", "critical", "unknown")
@@ -11,7 +13,7 @@ def _facility(
     unit: Unit,
     text: str,
     labels: tuple[str, ...] = (),
-    values: dict[str, tuple[str, ...]] | None = None,
+    values: Mapping[str, tuple[str, ...]] | None = None,
     presence: Presence = Presence.SUPPORTED,
 ) -> Metric:
     return Metric(key, kind, unit, text, Origin.FACILITY, Target.DEVICE, labels, values or {}, presence)

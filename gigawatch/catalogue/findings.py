@@ -1,5 +1,7 @@
 """What analytics says: scores, estimates, incidents, and how it is doing itself."""
 
+from collections.abc import Mapping
+
 from gigawatch.catalogue.model import Kind, Metric, Origin, Presence, Target, Unit
 
 PLACE = ("rack", "node", "gpu", "uuid", "device", "loop")
@@ -26,7 +28,7 @@ def _finding(
     unit: Unit,
     text: str,
     labels: tuple[str, ...] = (),
-    values: dict[str, tuple[str, ...]] | None = None,
+    values: Mapping[str, tuple[str, ...]] | None = None,
     presence: Presence = Presence.ALWAYS,
 ) -> Metric:
     return Metric(key, kind, unit, text, Origin.ANALYTICS, Target.SITE, labels, values or {}, presence)

@@ -1,5 +1,7 @@
 """GPU metrics. Every series carries `gpu` (index, a nickname) and `uuid` (identity)."""
 
+from collections.abc import Mapping
+
 from gigawatch.catalogue.model import Kind, Metric, Origin, Presence, Target, Unit
 
 _ID = ("gpu", "uuid")
@@ -42,7 +44,7 @@ def _gpu(
     unit: Unit,
     text: str,
     labels: tuple[str, ...] = (),
-    values: dict[str, tuple[str, ...]] | None = None,
+    values: Mapping[str, tuple[str, ...]] | None = None,
     presence: Presence = Presence.ALWAYS,
 ) -> Metric:
     return Metric(key, kind, unit, text, Origin.AGENT, Target.NODE, _ID + labels, values or {}, presence)

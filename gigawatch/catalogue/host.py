@@ -1,5 +1,7 @@
 """Host metrics of a node: processor, memory, disks, network, power of the whole server."""
 
+from collections.abc import Mapping
+
 from gigawatch.catalogue.model import Kind, Metric, Origin, Presence, Target, Unit
 
 
@@ -9,7 +11,7 @@ def _host(
     unit: Unit,
     text: str,
     labels: tuple[str, ...] = (),
-    values: dict[str, tuple[str, ...]] | None = None,
+    values: Mapping[str, tuple[str, ...]] | None = None,
     presence: Presence = Presence.ALWAYS,
 ) -> Metric:
     return Metric(key, kind, unit, text, Origin.AGENT, Target.NODE, labels, values or {}, presence)

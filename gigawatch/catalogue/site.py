@@ -45,7 +45,7 @@ GPUS_EXPECTED = _site(
 POWER_BUDGET = _site(
     "power_budget_watts", Kind.GAUGE, Unit.WATTS, "Power planned for a rack.", ("rack", "hall")
 )
-GPU_TOTAL = _site("gpu_total", Kind.GAUGE, Unit.COUNT, "GPUs the site owns.")
+GPUS_OWNED = _site("gpus_owned", Kind.GAUGE, Unit.COUNT, "GPUs the site owns.")
 TOPOLOGY_GENERATION = _site(
     "topology_generation", Kind.GAUGE, Unit.COUNT, "Rises by one with each inventory that was loaded."
 )

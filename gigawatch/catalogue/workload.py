@@ -1,5 +1,7 @@
 """What the GPUs are used for: allocation, inference engines, training jobs."""
 
+from collections.abc import Mapping
+
 from gigawatch.catalogue.model import Kind, Metric, Origin, Presence, Target, Unit
 
 TOKEN_KINDS = ("prompt", "generation")
@@ -12,7 +14,7 @@ def _work(
     unit: Unit,
     text: str,
     labels: tuple[str, ...],
-    values: dict[str, tuple[str, ...]] | None = None,
+    values: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Metric:
     return Metric(key, kind, unit, text, Origin.AGENT, Target.NODE, labels, values or {}, Presence.EVENT)
 

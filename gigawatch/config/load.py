@@ -73,7 +73,7 @@ def read_mapping(path: Path) -> tuple[dict[str, Any], Lines]:
         raise FileError(path, "", f"not valid YAML: {error}") from None
     except (ValueError, RecursionError, OverflowError) as error:
         # PyYAML lets impossible dates and absurd nesting through as bare Python errors.
-        raise FileError(path, "", f"not valid YAML: {error or type(error).__name__}") from None
+        raise FileError(path, "", f"not valid YAML: {str(error) or type(error).__name__}") from None
     if data is None:
         data = {}
     if not isinstance(data, dict):

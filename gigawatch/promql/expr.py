@@ -167,7 +167,7 @@ def series(metric: Metric, **labels: str | Match) -> Selector:
 
 
 def _require_counter(selector: Selector, function: str) -> None:
-    if not isinstance(selector, Selector) or selector.metric is None:
+    if selector.metric is None:
         raise PromQLError(f"{function}() takes series of a metric, not '{selector}'")
     if selector.metric.kind is not Kind.COUNTER:
         raise PromQLError(f"{function}() of {selector.metric.name}: it is a {selector.metric.kind.value}")
@@ -235,8 +235,8 @@ def _by(function: str, expr: Expr, labels: Iterable[str], lead: str = "", unit: 
 
 
 def sum_by(expr: Expr, *labels: str) -> Expr:
-    """Sum over series with equal `labels`."""
-    return _by("sum", expr, labels)
+    """Sum over series with equal `labels`; the sum of flags is a count."""
+    return _by("sum", expr, labels, unit=Unit.COUNT if expr.unit is Unit.FLAG else None)
 
 
 def avg_by(expr: Expr, *labels: str) -> Expr:

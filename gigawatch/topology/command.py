@@ -48,9 +48,10 @@ def warnings(inventory: Inventory) -> list[str]:
         feeds = {inventory.feed_of(pdu) for pdu in pdus}
         if len(feeds) < 2:
             notes.append(f"rack '{rack.name}' hangs on {len(feeds)} feed(s): losing one takes it down")
-    for loop in inventory.loops:
-        if not any(device.loop == loop.name for device in inventory.devices_with(Role.CDU)):
-            notes.append(f"loop '{loop.name}' has no coolant unit (role cdu)")
+    cooled = {device.loop for device in inventory.devices_with(Role.CDU)}
+    notes.extend(
+        f"loop '{loop.name}' has no coolant unit (role cdu)" for loop in inventory.loops if loop.name not in cooled
+    )
     return notes
 
 

@@ -1,0 +1,179 @@
+"""Which parts a stack has, and the files they read."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from gigawatch import build
+from gigawatch.artifacts import BuildOptions
+from gigawatch.local.plan import PORTS, Layout, Part, Plan
+from gigawatch.local.prometheus import configuration
+from gigawatch.local.tools import Machine
+from gigawatch.serving import free_port
+from gigawatch.topology import Inventory
+
+REHEARSAL_PACE = 0.2
+"""A simulated plant rehearses: holds of minutes become seconds."""
+_MANY_GPUS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user asked `up` for."""
+
+    inventory: Inventory
+    inventory_file: Path
+    simulated: bool
+    seed: int
+    interval: float | None
+    tools: dict[str, str]
+
+
+def scrape_interval(wanted: Wanted) -> float:
+    """5 s for small sites, 15 s for large ones, unless asked otherwise."""
+    if wanted.interval:
+        return wanted.interval
+    return 15.0 if wanted.inventory.gpu_count > _MANY_GPUS else 5.0
+
+
+def choose_ports(parts: list[str]) -> tuple[dict[str, int], list[str]]:
+    """A free port for each part, and a line for each that is not the usual one."""
+    ports: dict[str, int] = {}
+    notes: list[str] = []
+    for part in parts:
+        port = PORTS[part]
+        while True:
+            port = free_port(port)
+            if port not in ports.values():
+                break
+            port += 1
+        ports[part] = port
+        if port != PORTS[part]:
+            notes.append(f"port {PORTS[part]} is taken: {part} listens on {port}")
+    return ports, notes
+
+
+def part_names(wanted: Wanted) -> list[str]:
+    """Parts in the order in which they start."""
+    plant = ["plant"] if wanted.simulated else []
+    facility = ["facility"] if wanted.simulated else []
+    return [*plant, "agent", *facility, "sd", "pager", "alertmanager", "prometheus", "analytics", "viewer"]
+
+
+def make_plan(wanted: Wanted, layout: Layout, ports: dict[str, int]) -> Plan:
+    """The plan of the stack: one command, health check and address per part."""
+    interval = scrape_interval(wanted)
+    names = part_names(wanted)
+    commands = _commands(wanted, layout, ports, interval)
+    parts = []
+    for name in names:
+        base = f"http://127.0.0.1:{ports[name]}"
+        parts.append(Part(name, tuple(commands[name]), f"{base}/-/healthy", base))
+    return Plan(
+        mode="simulated" if wanted.simulated else "real",
+        inventory=str(wanted.inventory_file),
+        seed=wanted.seed,
+        site=wanted.inventory.site,
+        scrape_interval=interval,
+        ports=ports,
+        parts=tuple(parts),
+    )
+
+
+def _commands(wanted: Wanted, layout: Layout, ports: dict[str, int], interval: float) -> dict[str, list[str]]:
+    gigawatch = [sys.executable, "-m", "gigawatch.cli"]
+    inventory = ["--inventory", str(wanted.inventory_file)]
+    state = ["--state", str(layout.plant)]
+    step = f"{interval:g}s"
+
+    def listen(part: str) -> list[str]:
+        return ["--listen", f"127.0.0.1:{ports[part]}"]
+
+    simulate = ["--simulate", *inventory, *state] if wanted.simulated else []
+    agent = [*gigawatch, "agent", *simulate, "--interval", step, *listen("agent")]
+    sd = [*gigawatch, "sd", *inventory, *listen("sd")]
+    prometheus_url = f"http://127.0.0.1:{ports['prometheus']}"
+    commands = {
+        "agent": agent,
+        "pager": [*gigawatch, "pager", *listen("pager"), "--file", str(layout.root / "pages.json")],
+        "alertmanager": [
+            wanted.tools["alertmanager"],
+            f"--config.file={layout.etc / 'alertmanager.yml'}",
+            f"--storage.path={layout.root / 'alertmanager'}",
+            f"--web.listen-address=127.0.0.1:{ports['alertmanager']}",
+            "--cluster.listen-address=",
+        ],
+        "prometheus": [
+            wanted.tools["prometheus"],
+            f"--config.file={layout.etc / 'prometheus.yml'}",
+            f"--storage.tsdb.path={layout.root / 'prometheus'}",
+            "--storage.tsdb.retention.time=7d",
+            f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
+            "--log.level=warn",
+        ],
+        "analytics": [
+            *gigawatch, "analytics", "serve", "--prometheus", prometheus_url, "--interval", step,
+            "--state", str(layout.root / "analytics"), *listen("analytics"),
+        ],
+        "viewer": [
+            *gigawatch, "viewer", "--prometheus", prometheus_url, "--scrape-interval", step,
+            "--alertmanager", f"http://127.0.0.1:{ports['alertmanager']}",
+            "--pager", f"http://127.0.0.1:{ports['pager']}",
+            "--dashboards", str(layout.etc / "dashboards"), *listen("viewer"),
+        ],
+    }  # fmt: skip
+    if wanted.simulated:
+        plant = [*gigawatch, "plant", *inventory, *state, "--seed", str(wanted.seed), *listen("plant")]
+        commands["plant"] = plant
+        commands["facility"] = [*gigawatch, "facility", *simulate, "--interval", step, *listen("facility")]
+        sd += [
+            "--agent", f"127.0.0.1:{ports['agent']}", "--facility", f"127.0.0.1:{ports['facility']}",
+            "--host-agent", f"127.0.0.1:{ports['agent']}",
+        ]  # fmt: skip
+    commands["sd"] = sd
+    return commands
+
+
+def write_files(wanted: Wanted, layout: Layout, ports: dict[str, int]) -> None:
+    """Rules, dashboards and configuration of Prometheus and Alertmanager, made for this stack."""
+    options = BuildOptions(
+        pace=REHEARSAL_PACE if wanted.simulated else 1.0,
+        viewer_url=f"http://127.0.0.1:{ports['viewer']}",
+        runbook_url=f"http://127.0.0.1:{ports['viewer']}/runbooks",
+        alertmanager_url=f"http://127.0.0.1:{ports['alertmanager']}",
+        pager_url=f"http://127.0.0.1:{ports['pager']}",
+    )
+    made = build.collect(options, ("alerts", "dashboards"))
+    files = {
+        "rules/recording.yml": made["alerts/generated/recording-rules.yml"],
+        "rules/alerts.yml": made["alerts/generated/prometheus-rules.yml"],
+        "alertmanager.yml": made["alerts/generated/alertmanager.yml"],
+        "prometheus.yml": configuration(
+            wanted.inventory.site, ports, scrape_interval(wanted), set(part_names(wanted))
+        ),
+    }
+    for name, text in made.items():
+        path = Path(name)
+        if path.parent == Path("dashboards/generated"):
+            files[f"dashboards/{path.name}"] = text
+        elif path.parent == Path("docs/runbooks"):
+            files[f"runbooks/{path.name}"] = text
+    build.write(files, layout.etc)
+
+
+def this_machine(machine: Machine, hostname: str, agent_port: int) -> str:
+    """An inventory of this machine alone, for a GPU server that nobody has described yet."""
+    name = "".join(c if c.isalnum() or c in "-._" else "-" for c in hostname.lower()).strip("-._") or "node"
+    return f"""\
+# Written by `gigawatch up`, which found {machine.gpus} GPUs here. Describe your site in a file of your own
+# and start with: gigawatch up --inventory FILE
+version: 1
+site: {{name: local}}
+racks:
+  - {{name: rack-1, hall: hall-1, row: row-1, units: 48, power_watts: 30000, cooling: air}}
+nodes:
+  - {{name: {name}, rack: rack-1, unit: 1, height: 8, gpus: {machine.gpus}, gpu_model: NVIDIA,
+     address: "127.0.0.1:{agent_port}"}}
+"""

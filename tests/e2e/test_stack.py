@@ -1,0 +1,164 @@
+"""The stack as its users meet it: healthy after `up`, every panel with data, every declared metric there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from live_stack import Stack, until
+
+from gigawatch.catalogue import Metric, Presence, all_metrics
+from gigawatch.promql.recording import all_rules
+
+pytestmark = pytest.mark.e2e
+
+
+def test_everything_is_healthy_and_small(starter: Stack) -> None:
+    status = until(lambda: (s := starter.status())["state"] == "healthy" and s, 60, "a healthy stack")
+    assert status["memory_bytes"] < 1.5 * 2**30, f"{status['memory_bytes'] / 2**20:.0f} MiB"
+    assert status["targets"]["down"] == []
+    assert all(part["restarts"] == 0 for part in status["parts"]), status["parts"]
+
+
+def _declared() -> list[Metric]:
+    return [m for m in all_metrics() if m.presence is Presence.ALWAYS]
+
+
+def test_declared_is_emitted_and_emitted_is_declared(starter: Stack) -> None:
+    declared = {m.name: m for m in all_metrics()}
+    until(lambda: starter.query("aif_analytics_last_success_timestamp_seconds"), 60, "a run of analytics")
+    names = {
+        n for n in starter.get("prometheus", "/api/v1/label/__name__/values")["data"] if n.startswith("aif_")
+    }
+    assert sorted(names - declared.keys()) == [], "emitted, but not declared"
+    assert sorted({m.name for m in _declared()} - names) == [], "declared, but not emitted"
+
+
+def test_series_carry_the_declared_labels(starter: Stack) -> None:
+    wrong = []
+    for metric in all_metrics():
+        for row in starter.query(f"group by (job) ({metric.name})"):
+            job = row["metric"]["job"]
+            sample = starter.query(f'topk(1, {metric.name}{{job="{job}"}})')[0]["metric"]
+            extra = sample.keys() - metric.queried_labels - {"__name__", "site"}
+            missing = {
+                label for label in metric.labels if label not in sample and _may_not_be_empty(metric, label)
+            }
+            if extra or missing:
+                wrong.append((metric.name, job, sorted(extra), sorted(missing)))
+    assert wrong == []
+
+
+def _may_not_be_empty(metric: Metric, label: str) -> bool:
+    return label in metric.values or label in ("gpu", "uuid")
+
+
+def test_recording_rules_have_values(starter: Stack) -> None:
+    names = [rule.name for rule in all_rules()]
+    until(lambda: all(starter.query(name) for name in names), 120, "values of all recording rules")
+
+
+def _variables(dashboard: dict[str, Any], stack: Stack) -> dict[str, str]:
+    """A value for each variable, as the first choice in the browser would give."""
+    chosen: dict[str, str] = {}
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] != "query":
+            continue
+        query = variable["query"] if isinstance(variable["query"], str) else variable["query"]["query"]
+        match = re.fullmatch(r"label_values\((?:(.+),\s*)?(\w+)\)", query)
+        assert match, query
+        selector = _fill(match[1], chosen)
+        found = sorted(
+            {row["metric"].get(match[2], "") for row in stack.query(f"group by ({match[2]}) ({selector})")}
+            - {""}
+        )
+        assert found, f"{dashboard['uid']}: ${variable['name']} has no value ({selector})"
+        chosen[variable["name"]] = found[0]
+    return chosen
+
+
+def _fill(text: str, variables: dict[str, str]) -> str:
+    fixed = {"__rate_interval": "1m", "__interval": "15s", "__range": "15m", **variables}
+    for name in sorted(fixed, key=len, reverse=True):
+        text = (
+            text.replace(f"${{{name}:regex}}", fixed[name])
+            .replace(f"${{{name}}}", fixed[name])
+            .replace(f"${name}", fixed[name])
+        )
+    return text
+
+
+def _panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for panel in dashboard["panels"]:
+        found += [panel, *panel.get("panels", [])]
+    return [p for p in found if p.get("targets")]
+
+
+def test_every_panel_has_data(starter: Stack, checkout: Path) -> None:
+    from dashboards.boards.empty import EMPTY_OK
+
+    time.sleep(20)
+    empty = []
+    queries = 0
+    for file in sorted((checkout / "dashboards" / "generated").glob("*.json")):
+        dashboard = json.loads(file.read_text())
+        variables = _variables(dashboard, starter)
+        for panel in _panels(dashboard):
+            for target in panel["targets"]:
+                queries += 1
+                expression = _fill(target["expr"], variables)
+                if not starter.query(expression) and (dashboard["uid"], panel["title"]) not in EMPTY_OK:
+                    empty.append(f"{dashboard['uid']} / {panel['title']}: {expression}")
+    print(f"{queries} queries")
+    assert queries > 100
+    assert empty == []
+
+
+PARTS = ["plant", "agent", "facility", "sd", "analytics", "viewer", "pager", "alertmanager", "prometheus"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_killed_part_comes_back(starter: Stack, part: str) -> None:
+    before = {p["name"]: p for p in starter.status()["parts"]}[part]
+    os.kill(before["pid"], signal.SIGKILL)
+    until(lambda: _part(starter, part)["pid"] not in (None, before["pid"]), 30, f"{part} starts again")
+    until(lambda: starter.status()["state"] == "healthy", 60, f"the stack heals after {part} was killed")
+    if part != "prometheus":
+        until(lambda: "ProcessRestarted" in starter.alerts(), 60, f"an alert that {part} was restarted")
+
+
+def _part(stack: Stack, name: str) -> dict[str, Any]:
+    return {p["name"]: p for p in stack.status()["parts"]}[name]
+
+
+@pytest.mark.parametrize("part", ["agent", "analytics"])
+def test_a_frozen_part_is_an_alert_and_heals(starter: Stack, part: str) -> None:
+    pid = _part(starter, part)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: starter.alerts() & {"ProcessDown", "TargetDown"}, 45, f"an alert that {part} is frozen")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: starter.status()["state"] == "healthy", 60, f"the stack heals after {part} goes on")
+    assert _part(starter, part)["pid"] == pid
+
+
+def test_a_silent_pipeline_pages(starter: Stack) -> None:
+    pid = _part(starter, "prometheus")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(
+            lambda: any(p["labels"].get("alertname") == "MonitoringSilent" for p in starter.pages()),
+            60,
+            "a page",
+        )
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: starter.status()["state"] == "healthy", 60, "the stack heals")
