@@ -52,22 +52,31 @@ def _run(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.configure(parser)
-    return command.run(parser.parse_args(rest))
+    options = parser.parse_args(rest)
+    try:
+        return command.run(options)
+    except ModuleNotFoundError as error:
+        raise _not_installed(points[name], error) from error
 
 
 def _load(point: EntryPoint) -> Command:
     try:
         command = point.load()
     except ModuleNotFoundError as error:
-        room = point.value.split(".")[0]
-        extra = "simulator" if "simulator" in point.value else room
-        raise UserError(
-            f"'{point.name}' needs the Python module '{error.name}', which is not installed; "
-            f"install it with: pip install 'gigawatch[{extra}]'"
-        ) from error
+        raise _not_installed(point, error) from error
     if not isinstance(command, Command):
         _broken(point)
     return command
+
+
+def _not_installed(point: EntryPoint, error: ModuleNotFoundError) -> UserError:
+    """Commands import heavy libraries late, so a missing extra can show while loading or while running."""
+    room = point.value.split(".")[0]
+    extra = {"gigawatch": "simulator" if "simulator" in point.value else "all"}.get(room, room)
+    return UserError(
+        f"'{point.name}' needs the Python module '{error.name}', which is not installed; "
+        f"install it with: pip install 'gigawatch[{extra}]'"
+    )
 
 
 def _broken(point: EntryPoint) -> NoReturn:

@@ -7,7 +7,7 @@ from gigawatch.catalogue.model import Kind, Metric, Origin, Presence, Target, Un
 PLACE = ("rack", "node", "gpu", "uuid", "device", "loop")
 """Labels that say what a finding is about; those that do not apply are empty."""
 
-DETECTORS = ("novelty", "peers", "thermal_resistance")
+DETECTORS = ("cooling", "novelty", "peers", "thermal_resistance")
 CAUSES = (
     "thermal_interface",
     "cold_plate",

@@ -81,7 +81,15 @@ def _targets(plan: Plan) -> dict[str, Any] | None:
         for t in active
         if t["health"] != "up"
     ]
-    return {"total": len(active), "up": len(active) - len(down), "down": down[:20]}
+    found = {t["labels"].get("job") for t in active}
+    absent = [f"{job}: not discovered yet" for job in _discovered_jobs(plan) if job not in found]
+    return {"total": len(active), "up": len(active) - len(down), "down": [*absent, *down][:20]}
+
+
+def _discovered_jobs(plan: Plan) -> list[str]:
+    """Jobs whose targets come from service discovery, a little later than the others."""
+    jobs = {"agent": "gigawatch-agent", "facility": "gigawatch-facility"}
+    return [job for part, job in jobs.items() if part in plan.ports]
 
 
 def query(plan: Plan, expression: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gigawatch import build
 from gigawatch.artifacts import BuildOptions
+from gigawatch.local import grafana
 from gigawatch.local.plan import PORTS, Layout, Part, Plan
 from gigawatch.local.prometheus import configuration
 from gigawatch.local.tools import Machine
@@ -28,6 +29,7 @@ class Wanted:
     simulated: bool
     seed: int
     interval: float | None
+    grafana: bool
     tools: dict[str, str]
 
 
@@ -59,7 +61,8 @@ def part_names(wanted: Wanted) -> list[str]:
     """Parts in the order in which they start."""
     plant = ["plant"] if wanted.simulated else []
     facility = ["facility"] if wanted.simulated else []
-    return [*plant, "agent", *facility, "sd", "pager", "alertmanager", "prometheus", "analytics", "viewer"]
+    shown = ["viewer", "grafana"] if wanted.grafana else ["viewer"]
+    return [*plant, "agent", *facility, "sd", "pager", "alertmanager", "prometheus", "analytics", *shown]
 
 
 def make_plan(wanted: Wanted, layout: Layout, ports: dict[str, int]) -> Plan:
@@ -69,6 +72,9 @@ def make_plan(wanted: Wanted, layout: Layout, ports: dict[str, int]) -> Plan:
     commands = _commands(wanted, layout, ports, interval)
     parts = []
     for name in names:
+        if name == "grafana":
+            parts.append(grafana.part(layout, ports[name])[0])
+            continue
         base = f"http://127.0.0.1:{ports[name]}"
         parts.append(Part(name, tuple(commands[name]), f"{base}/-/healthy", base))
     return Plan(
@@ -140,7 +146,7 @@ def write_files(wanted: Wanted, layout: Layout, ports: dict[str, int]) -> None:
     """Rules, dashboards and configuration of Prometheus and Alertmanager, made for this stack."""
     options = BuildOptions(
         pace=REHEARSAL_PACE if wanted.simulated else 1.0,
-        viewer_url=f"http://127.0.0.1:{ports['viewer']}",
+        viewer_url=f"http://127.0.0.1:{ports['grafana' if wanted.grafana else 'viewer']}",
         runbook_url=f"http://127.0.0.1:{ports['viewer']}/runbooks",
         alertmanager_url=f"http://127.0.0.1:{ports['alertmanager']}",
         pager_url=f"http://127.0.0.1:{ports['pager']}",
@@ -160,6 +166,9 @@ def write_files(wanted: Wanted, layout: Layout, ports: dict[str, int]) -> None:
             files[f"dashboards/{path.name}"] = text
         elif path.parent == Path("docs/runbooks"):
             files[f"runbooks/{path.name}"] = text
+    if wanted.grafana:
+        boards = grafana.part(layout, ports["grafana"])[1]
+        files.update(grafana.provisioning(ports["prometheus"], boards))
     build.write(files, layout.etc)
 
 

@@ -29,6 +29,7 @@ class UpOptions:
     simulate: bool
     seed: int
     interval: float | None
+    grafana: bool
 
 
 def up(layout: Layout, options: UpOptions, say: Say) -> Plan:
@@ -88,7 +89,7 @@ def _wanted(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(stack.this_machine(machine, socket.gethostname(), agent_port), encoding="utf-8")
         inventory = load_inventory(file)
-    return stack.Wanted(inventory, file, simulated, options.seed, options.interval, found)
+    return stack.Wanted(inventory, file, simulated, options.seed, options.interval, options.grafana, found)
 
 
 def _check_configuration(promtool: str, layout: Layout) -> None:
@@ -177,7 +178,7 @@ def announce(plan: Plan) -> str:
     urls = {part.name: part.url for part in plan.parts}
     gigawatch = Path(sys.argv[0]).name or "gigawatch"
     rows = [
-        ("dashboards", urls.get("viewer", "")),
+        ("dashboards", urls.get("grafana") or urls.get("viewer", "")),
         ("pager", urls.get("pager", "")),
         ("Prometheus", urls.get("prometheus", "")),
         ("Alertmanager", urls.get("alertmanager", "")),

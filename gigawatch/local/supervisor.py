@@ -155,10 +155,11 @@ class Supervisor:
         """Self-metrics of the stack."""
         version = package_version()
         yield Reading(own.EXPORTER_BUILD_INFO, ("supervisor", version, platform.python_version()), 1)
+        living = procfs.in_sessions(watched.pid for watched in self.watched.values() if watched.pid)
         for name, watched in self.watched.items():
             yield Reading(own.PROCESS_UP, (name,), float(watched.healthy))
             yield Reading(own.PROCESS_RESTARTS, (name,), watched.restarts)
-            found = procfs.in_sessions([watched.pid]) if watched.pid else []
+            found = [process for process in living if process.session == watched.pid]
             if found:
                 yield Reading(own.PROCESS_MEMORY, (name,), sum(s.resident_bytes for s in found))
                 yield Reading(own.PROCESS_CPU, (name,), round(sum(s.cpu_seconds for s in found), 2))

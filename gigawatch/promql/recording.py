@@ -1,7 +1,9 @@
 """THE recording rules: from GPU and device to node, rack, loop, model, job and site.
 
-Operational figures use one-minute rates, money five-minute ones. Every rule aggregates both sides of an
-operation to the same labels first, so that a missing input makes one figure absent and never wrong.
+Rates span one minute: four scrapes at 15 s, and right soon after a start, where a longer span would read low
+until it has filled. Figures of money over longer times are averages of these. Every rule aggregates both
+sides of an operation to the same labels first, so that a missing input makes one figure absent and never
+wrong.
 """
 
 from __future__ import annotations
@@ -27,29 +29,32 @@ from gigawatch.promql.expr import (
 )
 from gigawatch.promql.rule import Recorded, recorded
 
-FAST = "1m"
-SLOW = "5m"
+WINDOW = "1m"
 _HOURS_PER_YEAR = 8766
 _NODE = ("site", "rack", "node")
 _RACK = ("site", "rack")
 _LOOP = ("site", "loop")
 _SITE = ("site",)
 
-# Where things stand, for alerts: Alertmanager mutes along these labels. A node or device that service discovery
+# Where things stand, for alerts: Alertmanager mutes along these labels. A node or device that discovery
 # does not describe (it is down, or young) keeps its alerts and merely lacks the labels.
-_node_place = max_by(series(site.NODE_INFO), "site", "node", "hall", "row", "loop")
-_node_target = foreign('max by (site, node) (up{job="gigawatch-agent"} >= bool 0)', ("site", "node"))
+_node_place = max_by(series(site.NODE_INFO), "site", "node", "rack", "hall", "row", "loop")
+_node_target = foreign(
+    'max by (site, node, rack) (up{job="gigawatch-agent"} >= bool 0)', ("site", "node", "rack")
+)
 NODE_PLACE = Recorded(
     "node:aif_place:info",
     Expr(f"{_node_place.inner} or on (site, node) {_node_target.inner}", _node_place.labels, atom=False),
-    "Hall, row and cooling loop of each node; always 1.",
+    "Hall, row, rack and cooling loop of each node; always 1.",
     Unit.COUNT,
 )
 _device_place = max_by(series(site.DEVICE_INFO), "site", "device", "role", "feed", "loop")
 _device_target = foreign('max by (site, device) (up{job="gigawatch-facility"} >= bool 0)', ("site", "device"))
 DEVICE_PLACE = Recorded(
     "device:aif_place:info",
-    Expr(f"{_device_place.inner} or on (site, device) {_device_target.inner}", _device_place.labels, atom=False),
+    Expr(
+        f"{_device_place.inner} or on (site, device) {_device_target.inner}", _device_place.labels, atom=False
+    ),
     "Role, feed and cooling loop of each facility device; always 1.",
     Unit.COUNT,
 )
@@ -114,7 +119,7 @@ NODE_GPUS_OK = Recorded(
 )
 NODE_TOKENS = Recorded(
     "node:aif_inference_tokens:rate1m",
-    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), FAST), *_NODE),
+    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), WINDOW), *_NODE),
     "Tokens generated per second on a node.",
     Unit.TOKENS_PER_SECOND,
 )
@@ -171,7 +176,7 @@ RACK_MARGIN = Recorded(
 )
 RACK_TOKENS = Recorded(
     "rack:aif_inference_tokens:rate1m",
-    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), FAST), *_RACK),
+    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), WINDOW), *_RACK),
     "Tokens generated per second in a rack.",
     Unit.TOKENS_PER_SECOND,
 )
@@ -248,7 +253,7 @@ LOOP_GPU_POWER = Recorded(
 _MODEL = ("site", "model")
 MODEL_TOKENS = Recorded(
     "model:aif_inference_tokens:rate1m",
-    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), FAST), *_MODEL),
+    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), WINDOW), *_MODEL),
     "Tokens generated per second with a model.",
     Unit.TOKENS_PER_SECOND,
 )
@@ -256,7 +261,7 @@ MODEL_POWER = Recorded(
     "model:aif_gpu_power_watts:sum",
     sum_by(
         many_to_one(
-            max_by(rate(series(gpu.GPU_ENERGY), FAST), "site", "uuid"),
+            max_by(rate(series(gpu.GPU_ENERGY), WINDOW), "site", "uuid"),
             "*",
             max_by(series(workload.INFERENCE_GPU_INFO), "site", "uuid", "model"),
             ("site", "uuid"),
@@ -324,7 +329,7 @@ JOB_GPUS = Recorded(
 )
 JOB_TOKENS = Recorded(
     "job:aif_training_tokens:rate1m",
-    sum_by(rate(series(workload.TRAINING_TOKENS), FAST), *_JOB),
+    sum_by(rate(series(workload.TRAINING_TOKENS), WINDOW), *_JOB),
     "Tokens per second that a training job works through.",
     Unit.TOKENS_PER_SECOND,
 )
@@ -359,7 +364,7 @@ SITE_GPUS_ALLOCATED = Recorded(
 def _metered(role: str) -> Expr:
     return sum_by(
         many_to_one(
-            max_by(rate(series(facility.ENERGY, scope="inlet"), SLOW), "site", "device", "side"),
+            max_by(rate(series(facility.ENERGY, scope="inlet"), WINDOW), "site", "device", "side"),
             "*",
             max_by(series(site.METER_INFO, role=role), "site", "device"),
             ("site", "device"),
@@ -369,10 +374,10 @@ def _metered(role: str) -> Expr:
 
 
 SITE_FACILITY_POWER = Recorded(
-    "site:aif_facility_power_watts:rate5m", _metered("facility"), "Power the site buys.", Unit.WATTS
+    "site:aif_facility_power_watts:rate1m", _metered("facility"), "Power the site buys.", Unit.WATTS
 )
 SITE_IT_POWER = Recorded(
-    "site:aif_it_power_watts:rate5m", _metered("it"), "Power that reaches the racks.", Unit.WATTS
+    "site:aif_it_power_watts:rate1m", _metered("it"), "Power that reaches the racks.", Unit.WATTS
 )
 SITE_PUE = Recorded(
     "site:aif_pue:ratio",
@@ -382,19 +387,13 @@ SITE_PUE = Recorded(
 )
 SITE_TOKENS = Recorded(
     "site:aif_inference_tokens:rate1m",
-    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), FAST), *_SITE),
+    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), WINDOW), *_SITE),
     "Tokens generated per second.",
-    Unit.TOKENS_PER_SECOND,
-)
-SITE_TOKENS_SLOW = Recorded(
-    "site:aif_inference_tokens:rate5m",
-    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), SLOW), *_SITE),
-    "Tokens generated per second, over five minutes.",
     Unit.TOKENS_PER_SECOND,
 )
 SITE_TRAINING_TOKENS = Recorded(
     "site:aif_training_tokens:rate1m",
-    sum_by(rate(series(workload.TRAINING_TOKENS), FAST), *_SITE),
+    sum_by(rate(series(workload.TRAINING_TOKENS), WINDOW), *_SITE),
     "Training tokens per second.",
     Unit.TOKENS_PER_SECOND,
 )
@@ -402,7 +401,7 @@ SITE_TOKENS_PER_JOULE = Recorded(
     "site:aif_tokens_per_joule:facility",
     # Serving's share of the site's energy follows its share of GPU power: an estimate, and labelled so.
     (
-        recorded(SITE_TOKENS_SLOW)
+        recorded(SITE_TOKENS)
         / (
             recorded(SITE_FACILITY_POWER)
             * (sum_by(recorded(MODEL_POWER), *_SITE) / (recorded(SITE_GPU_POWER) > 0))
@@ -431,7 +430,7 @@ SITE_COST_CAPEX = Recorded(
     Unit.USD_PER_HOUR,
 )
 SITE_COST_ENERGY = Recorded(
-    "site:aif_cost_energy_usd_per_hour:rate5m",
+    "site:aif_cost_energy_usd_per_hour:rate1m",
     (recorded(SITE_FACILITY_POWER) / 1000 * _per_site(series(site.ENERGY_PRICE))).in_unit(Unit.USD_PER_HOUR),
     "Cost of the power the site buys.",
     Unit.USD_PER_HOUR,
@@ -457,8 +456,8 @@ SITE_COST = Recorded(
 )
 _serving_share = sum_by(recorded(MODEL_POWER), *_SITE) / (recorded(SITE_GPU_POWER) > 0)
 SITE_USD_PER_MTOKEN = Recorded(
-    "site:aif_usd_per_million_tokens:rate5m",
-    (recorded(SITE_COST) * _serving_share / 3600 / (recorded(SITE_TOKENS_SLOW) > 0) * 1e6).in_unit(
+    "site:aif_usd_per_million_tokens:rate1m",
+    (recorded(SITE_COST) * _serving_share / 3600 / (recorded(SITE_TOKENS) > 0) * 1e6).in_unit(
         Unit.USD_PER_MILLION_TOKENS
     ),
     "Cost of a million generated tokens; serving is charged by its share of GPU power (an estimate).",

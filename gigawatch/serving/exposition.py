@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 from gigawatch.catalogue import Metric
 from gigawatch.readings import Reading
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+_HEADER = re.compile(rb"^# HELP (\S+) ([^\n]*)\n# TYPE \S+ (\w+)$", re.MULTILINE)
 
 
 class Renderer:
@@ -21,7 +25,7 @@ class Renderer:
         self._prefix: dict[tuple[Metric, tuple[str, ...]], str] = {}
 
     def render(self, readings: Iterable[Reading]) -> bytes:
-        """Families in order of first appearance, each with HELP and TYPE; a repeated series keeps its last value."""
+        """Families in order of first appearance, with HELP and TYPE; a repeated series keeps the last."""
         families: dict[Metric, dict[tuple[str, ...], float]] = {}
         for metric, labels, value, _ in readings:
             family = families.get(metric)
@@ -48,6 +52,27 @@ class Renderer:
 def render(readings: Iterable[Reading]) -> bytes:
     """One exposition, nothing kept."""
     return Renderer().render(readings)
+
+
+def to_openmetrics(text: bytes) -> bytes:
+    """The same exposition in OpenMetrics 1.0: only headers differ, so no sample is touched.
+
+    `text` is in the text format with HELP before TYPE in every family, as the Renderer and prometheus_client
+    write it.
+    """
+    return _HEADER.sub(_openmetrics_header, text) + b"# EOF\n"
+
+
+def _openmetrics_header(match: re.Match[bytes]) -> bytes:
+    name, text, kind = match.groups()
+    if kind == b"counter":
+        name = name.removesuffix(b"_total")
+    elif kind == b"gauge" and name.endswith(b"_info"):
+        name, kind = name.removesuffix(b"_info"), b"info"
+    elif kind == b"untyped":
+        kind = b"unknown"
+    text = text.replace(b'"', b'\\"')
+    return b"# HELP %b %b\n# TYPE %b %b" % (name, text, name, kind)
 
 
 def _prefix(metric: Metric, labels: tuple[str, ...]) -> str:

@@ -7,16 +7,41 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from gigawatch.errors import UserError
+from gigawatch.serving.connections import Connections
+from gigawatch.serving.web import WebConfig
 
 log = logging.getLogger(__name__)
 _LARGEST_BODY = 16 * 1024 * 1024
 _SHORTEST_GZIP = 512
+_SECONDS_TO_ASK = 10.0
+"""For the TLS handshake, and for a request from its first byte to its last."""
+_SECONDS_TO_ANSWER = 120.0
+_SECONDS_IDLE = 300.0
+"""How long a connection is kept for the next request."""
+_TLS_CHECK = 5.0
+
+
+class Headers(Mapping[str, str]):
+    """Request headers, whatever the case of their names."""
+
+    def __init__(self, pairs: Mapping[str, str]) -> None:
+        self._pairs = {name.lower(): value for name, value in pairs.items()}
+
+    def __getitem__(self, name: str) -> str:
+        return self._pairs[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pairs)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +114,46 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "gigawatch"
     sys_version = ""
-    timeout = 30
+    disable_nagle_algorithm = True
+    timeout = _SECONDS_IDLE + 1
     app: App
+    web: WebConfig | None
+    server: _Server
+
+    def setup(self) -> None:
+        self._open = self.server.connections
+        self._raw: socket.socket = self.request
+        if self.web is not None and self.web.context is not None:
+            self.server.renew_certificate()
+            # In this thread, not in the one that accepts: a client that never shakes hands holds up nobody.
+            secured = self.web.context.wrap_socket(
+                self.request, server_side=True, do_handshake_on_connect=False
+            )
+            self._open.replace(self._raw, secured)
+            self.request = secured
+            try:
+                secured.do_handshake()
+            except OSError:
+                self._open.forget(secured)
+                secured.close()
+                raise
+        super().setup()
+
+    def finish(self) -> None:
+        try:
+            super().finish()
+        finally:
+            self._open.forget(self.request)
+            if self.request is not self._raw:
+                self.request.close()
+
+    def handle_one_request(self) -> None:
+        self._open.wait(self.request, _SECONDS_IDLE)
+        if not self.rfile.peek(1):  # type: ignore[attr-defined] # a BufferedReader, which typeshed hides
+            self.close_connection = True
+            return
+        self._open.wait(self.request, _SECONDS_TO_ASK)
+        super().handle_one_request()
 
     def _answer(self) -> None:
         split = urlsplit(self.path)
@@ -98,13 +161,17 @@ class _Handler(BaseHTTPRequestHandler):
             length = int(self.headers.get("Content-Length") or 0)
         except ValueError:
             length = -1
-        if not 0 <= length <= _LARGEST_BODY:
+        if not 0 <= length <= _LARGEST_BODY or "Transfer-Encoding" in self.headers:
             self._send(Response.text("body too large or its length is not a number\n", 413), close=True)
             return
         body = self.rfile.read(length) if length else b""
-        request = Request(
-            self.command, unquote(split.path), parse_qs(split.query), dict(self.headers.items()), body
-        )
+        self._open.work(self.request, _SECONDS_TO_ANSWER)
+        headers = Headers(dict(self.headers.items()))
+        if self.web is not None and not self.web.authorized(headers.get("Authorization", "")):
+            challenge = {"WWW-Authenticate": 'Basic realm="gigawatch", charset="UTF-8"'}
+            self._send(Response(b"unauthorized\n", status=401, headers=challenge))
+            return
+        request = Request(self.command, unquote(split.path), parse_qs(split.query), headers, body)
         try:
             response = self.app(request)
         except UserError as error:
@@ -117,7 +184,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, response: Response, close: bool = False) -> None:
         body = response.body
         encoding = ""
-        if "gzip" in self.headers.get("Accept-Encoding", "") and len(body) >= _SHORTEST_GZIP:
+        ready = "Content-Encoding" in response.headers
+        if (
+            not ready
+            and len(body) >= _SHORTEST_GZIP
+            and accepts_gzip(self.headers.get("Accept-Encoding", ""))
+        ):
             body = response.gzipped if response.gzipped is not None else gzip.compress(body, 1)
             encoding = "gzip"
         self.send_response(response.status)
@@ -140,12 +212,43 @@ class _Handler(BaseHTTPRequestHandler):
         log.debug(format, *args)
 
 
+def accepts_gzip(header: str) -> bool:
+    """Whether an Accept-Encoding header allows gzip."""
+    for part in header.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        if name in ("gzip", "*"):
+            return not any(p.replace(" ", "").removeprefix("q=").strip("0.") == "" for p in parameters)
+    return False
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
     allow_reuse_address = True
+    web: WebConfig | None = None
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def __init__(self, address: tuple[str, int], handler: type[_Handler], most: int) -> None:
+        self.connections = Connections(most)
+        self._certificate_seen = time.monotonic()
+        super().__init__(address, handler)
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override] # narrower than the base class, which also serves datagrams
+        # One thread for each connection, and no more connections than threads we are ready to run.
+        if self.connections.admit(request, _SECONDS_TO_ASK):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def service_actions(self) -> None:
+        self.connections.drop_overdue()
+
+    def renew_certificate(self) -> None:
+        now = time.monotonic()
+        if self.web is not None and now - self._certificate_seen > _TLS_CHECK:
+            self._certificate_seen = now
+            self.web.refresh()
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - base class
         log.debug("connection from %s broke off", client_address)
 
 
@@ -160,12 +263,14 @@ class Running:
     @property
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        scheme = "https" if self._server.web is not None and self._server.web.context is not None else "http"
+        return f"{scheme}://{host}:{self.port}"
 
     def close(self) -> None:
-        """Stop listening; answers under way are finished."""
+        """Stop listening; answers under way are finished, connections that wait for a request are closed."""
         self._server.shutdown()
         self._server.server_close()
+        self._server.connections.close()
 
 
 def parse_listen(text: str) -> tuple[str, int]:
@@ -178,19 +283,23 @@ def parse_listen(text: str) -> tuple[str, int]:
     return (host.strip("[]") if host else ("" if text.startswith(":") else "127.0.0.1")), int(port)
 
 
-def serve(app: App, listen: str) -> Running:
-    """Start answering at `listen`; raises UserError with one line if the address is taken or not ours."""
+def serve(app: App, listen: str, web: WebConfig | None = None, most_connections: int = 1024) -> Running:
+    """Start answering at `listen`, with the TLS and basic auth that `web` asks for.
+
+    Raises UserError with one line if the address is taken or not ours. Beyond `most_connections` the
+    connection that has waited longest for a request makes room for a new one.
+    """
     host, port = parse_listen(listen)
-    handler = type("Handler", (_Handler,), {"app": staticmethod(app)})
+    handler = type("Handler", (_Handler,), {"app": staticmethod(app), "web": web})
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    server_class = type("Server", (_Server,), {"address_family": family})
+    server_class = type("Server", (_Server,), {"address_family": family, "web": web})
     try:
-        server = server_class((host, port), handler)
+        server = server_class((host, port), handler, most_connections)
     except OSError as error:
         raise UserError(
             f"cannot listen on {listen}: {error.strerror or error}; choose another address with --listen"
         ) from None
-    threading.Thread(target=server.serve_forever, name=f"http-{port}", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.2,), name=f"http-{port}", daemon=True).start()
     return Running(host or "0.0.0.0", server.server_address[1], server)  # noqa: S104 - shown, not bound
 
 

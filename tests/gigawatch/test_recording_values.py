@@ -61,8 +61,8 @@ def test_pue_is_energy_bought_over_energy_at_the_racks(tmp_path: Path) -> None:
             'aif_meter_info{site="s",device="pdu-a",role="it"}': "1x60",
         },
         {
-            "site:aif_facility_power_watts:rate5m": [('{site="s"}', 1300)],
-            "site:aif_it_power_watts:rate5m": [('{site="s"}', 1000)],
+            "site:aif_facility_power_watts:rate1m": [('{site="s"}', 1300)],
+            "site:aif_it_power_watts:rate1m": [('{site="s"}', 1000)],
             "site:aif_pue:ratio": [('{site="s"}', 1.3)],
         },
     )
@@ -85,21 +85,22 @@ def test_cost_per_hour_agrees_with_the_worked_example(tmp_path: Path) -> None:
         },
         {
             "site:aif_cost_capex_usd_per_hour:sum": [('{site="s"}', 91.2617)],
-            "site:aif_cost_energy_usd_per_hour:rate5m": [('{site="s"}', 13)],
+            "site:aif_cost_energy_usd_per_hour:rate1m": [('{site="s"}', 13)],
             "site:aif_cost_usd_per_hour:sum": [('{site="s"}', 204.2617)],
         },
     )
 
 
 def test_tokens_per_joule_of_a_model_counts_only_its_gpus(tmp_path: Path) -> None:
+    engine = 'site="s",node="n",engine="vllm",model="m",replica="r"'
     evaluate(
         tmp_path,
         {
-            'aif_inference_tokens_total{site="s",node="n",engine="vllm",model="m",replica="r",kind="generation",source="computed"}': "0+15000x60",
-            'aif_inference_tokens_total{site="s",node="n",engine="vllm",model="m",replica="r",kind="prompt",source="computed"}': "0+99999x60",
+            f'aif_inference_tokens_total{{{engine},kind="generation",source="computed"}}': "0+15000x60",
+            f'aif_inference_tokens_total{{{engine},kind="prompt",source="computed"}}': "0+99999x60",
             'aif_gpu_energy_joules_total{site="s",rack="r1",node="n",gpu="0",uuid="GPU-a"}': "0+7500x60",
             'aif_gpu_energy_joules_total{site="s",rack="r1",node="n",gpu="1",uuid="GPU-b"}': "0+9000x60",
-            'aif_inference_gpu_info{site="s",node="n",uuid="GPU-a",engine="vllm",model="m",replica="r"}': "1x60",
+            f'aif_inference_gpu_info{{{engine},uuid="GPU-a"}}': "1x60",
         },
         {
             "model:aif_gpu_power_watts:sum": [('{site="s",model="m"}', 500)],

@@ -1,4 +1,4 @@
-"""The supervisor with real processes: killed parts come back, killed supervisors too, and nothing is left over."""
+"""The supervisor with real processes: what is killed comes back, and `down` leaves nothing."""
 
 from __future__ import annotations
 

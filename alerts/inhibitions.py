@@ -1,0 +1,192 @@
+"""Which alert explains which: a cause mutes its symptoms along the topology, so one event is one page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alerts.model import Severity
+from alerts.rules import all_alerts
+
+
+@dataclass(frozen=True, slots=True)
+class Inhibition:
+    """While one of `sources` fires, alerts whose `symptom_of` names this one are muted if `equal` agrees.
+
+    Alertmanager takes a label that is missing on both sides as equal, so `sources` must carry the labels of
+    `equal`; those named in `present` are demanded explicitly.
+    """
+
+    name: str
+    why: str
+    sources: tuple[str, ...]
+    equal: tuple[str, ...]
+    present: tuple[str, ...] = ()
+    only: tuple[tuple[str, str], ...] = ()
+    """Further labels that the source must have."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Alerts that it mutes."""
+        return tuple(alert.name for alert in all_alerts() if self.name in alert.symptom_of)
+
+    @property
+    def source_matchers(self) -> list[str]:
+        matchers = [_names(self.sources)]
+        matchers += [f'{label}="{value}"' for label, value in self.only]
+        return matchers + [f'{label}=~".+"' for label in self.present]
+
+    @property
+    def target_matchers(self) -> list[str]:
+        return [_names(self.targets)]
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return f'alertname="{names[0]}"' if len(names) == 1 else f'alertname=~"{"|".join(names)}"'
+
+
+_LOOP = ("site", "loop")
+_NODE = ("site", "node")
+INHIBITIONS = (
+    Inhibition(
+        "feed",
+        "what hangs on a lost feed is silent or down because of it",
+        ("FeedLost",),
+        ("site", "feed"),
+        ("feed",),
+    ),
+    Inhibition(
+        "other-feed",
+        "the other feed carries the load of both while one is lost",
+        ("FeedLost",),
+        ("site", "hall"),
+        ("hall",),
+    ),
+    Inhibition(
+        "rack-power",
+        "a rack without power explains its nodes",
+        ("RackPowerLost",),
+        ("site", "rack"),
+        ("rack",),
+    ),
+    Inhibition(
+        "loop-leak",
+        "a leak explains the level and the flow that fall",
+        ("LeakAtCoolantUnit",),
+        _LOOP,
+        ("loop",),
+    ),
+    Inhibition(
+        "loop-unit",
+        "a coolant unit that stands explains flow and temperatures of its loop",
+        ("CduFailed",),
+        _LOOP,
+        ("loop",),
+    ),
+    Inhibition(
+        "loop-cooling",
+        "a loop that does not cool explains every hot GPU on it",
+        ("CduFailed", "CoolantFlowLow", "CoolantSupplyHot", "LeakAtCoolantUnit"),
+        _LOOP,
+        ("loop",),
+    ),
+    Inhibition(
+        "rack-cooling",
+        "hot air at a rack explains its warm nodes",
+        ("InletAirHot",),
+        ("site", "rack"),
+        ("rack",),
+    ),
+    Inhibition(
+        "node-cooling",
+        "a leak in a node or dead fans explain its hot GPUs",
+        ("LeakInNode", "NodeFanFailed"),
+        _NODE,
+        ("node",),
+    ),
+    Inhibition(
+        "node-down", "a node that is down explains its GPUs, ports and jobs", ("NodeDown",), _NODE, ("node",)
+    ),
+    Inhibition("node-down-mass", "one page instead of one per node", ("NodesLost",), ("site",), ("site",)),
+    Inhibition(
+        "gpu-lost",
+        "a lost GPU explains what its node and job report next",
+        ("GpuFellOffBus",),
+        _NODE,
+        ("node",),
+    ),
+    Inhibition(
+        "storage",
+        "storage that does not answer explains jobs that stand still",
+        ("StorageStalled",),
+        ("site",),
+        ("site",),
+    ),
+    Inhibition(
+        "incident-gpu",
+        "a finding explains the trends it was made from",
+        ("ThermalInterfaceWear",),
+        ("site", "node", "gpu"),
+        ("gpu",),
+    ),
+    Inhibition(
+        "incident-node",
+        "a finding explains the trends it was made from",
+        ("ColdPlateFouling",),
+        _NODE,
+        ("node",),
+    ),
+    Inhibition(
+        "agents-gone",
+        "a dead agent process explains silent nodes",
+        ("ProcessDown", "ProcessRestarting"),
+        ("site",),
+        ("site",),
+        (("process", "agent"),),
+    ),
+    Inhibition(
+        "facility-gone",
+        "a dead poller explains silent devices",
+        ("ProcessDown", "ProcessRestarting"),
+        ("site",),
+        ("site",),
+        (("process", "facility"),),
+    ),
+    Inhibition(
+        "plant-gone",
+        "a simulated plant that stands explains readings that are missing",
+        ("ProcessDown", "ProcessRestarting"),
+        ("site",),
+        ("site",),
+        (("process", "plant"),),
+    ),
+    Inhibition(
+        "sd-gone",
+        "a dead service discovery explains failing queries",
+        ("ProcessDown", "ServiceDown"),
+        ("site",),
+        ("site",),
+        (("process", "sd"),),
+    ),
+    Inhibition(
+        "process-analytics",
+        "a dead process explains old results",
+        ("ProcessDown", "ServiceDown"),
+        ("site",),
+        ("site",),
+        (("process", "analytics"),),
+    ),
+    Inhibition(
+        "process", "one report per process that is down", ("ProcessDown",), ("site", "process"), ("process",)
+    ),
+    Inhibition(
+        "process-loop",
+        "restarts without end explain each restart",
+        ("ProcessRestarting",),
+        ("site", "process"),
+        ("process",),
+    ),
+)
+
+SAME_OBJECT = ("site", "domain", "scope", "place")
+"""A critical alert mutes warnings about the same object in the same domain; all carry these labels."""
+LOUDER, QUIETER = Severity.CRITICAL, Severity.WARNING

@@ -1,0 +1,65 @@
+"""Expressions that carry their place, so that Alertmanager can group and mute along the topology."""
+
+from __future__ import annotations
+
+from gigawatch.promql import Expr, Match, many_to_one, max_by, min_by, on, recorded, recording, sum_by
+
+NODE = ("site", "rack", "node")
+GPU = (*NODE, "gpu", "uuid")
+DEVICE = ("site", "hall", "rack", "device")
+HARDWARE = (*DEVICE, "node")
+"""A device that may be a server's management controller."""
+LOOP = ("site", "loop")
+
+
+def at_node(expr: Expr) -> Expr:
+    """Adds hall, row, cooling loop and, where it is missing, rack of the node that the series are about."""
+    has_rack = expr.labels is not None and "rack" in expr.labels
+    bring = ("hall", "row", "loop") if has_rack else ("hall", "row", "rack", "loop")
+    return many_to_one(expr, "*", recorded(recording.NODE_PLACE), ("site", "node"), bring)
+
+
+def at_device(expr: Expr, **only: str | Match) -> Expr:
+    """Adds role, feed and loop of the facility device; `only` keeps devices of one role."""
+    place = recorded(recording.DEVICE_PLACE, **only)
+    return many_to_one(expr, "*", place, ("site", "device"), ("role", "feed", "loop"))
+
+
+def at_loop(expr: Expr) -> Expr:
+    """Adds the hall of a loop, and its feed where all its coolant units hang on one."""
+    return many_to_one(expr, "*", recorded(recording.LOOP_PLACE), LOOP, ("hall", "feed"))
+
+
+def at_bmc(expr: Expr) -> Expr:
+    """Adds row and loop to series of a server's management controller, by its node."""
+    return many_to_one(expr, "*", recorded(recording.NODE_PLACE), ("site", "node"), ("row", "loop"))
+
+
+def gpu_max(expr: Expr, *extra: str) -> Expr:
+    """One series per GPU: the highest."""
+    return max_by(expr, *GPU, *extra)
+
+
+def gpu_min(expr: Expr) -> Expr:
+    """One series per GPU: the lowest."""
+    return min_by(expr, *GPU)
+
+
+def gpu_sum(expr: Expr, *extra: str) -> Expr:
+    """One series per GPU: the sum."""
+    return sum_by(expr, *GPU, *extra)
+
+
+def both(left: Expr, right: Expr, *labels: str) -> Expr:
+    """Series of `left` for which `right` has one with equal labels."""
+    return on(left, "and", right, *labels)
+
+
+def without(left: Expr, right: Expr, *labels: str) -> Expr:
+    """Series of `left` for which `right` has none with equal labels."""
+    return on(left, "unless", right, *labels)
+
+
+def compare(left: Expr, operator: str, right: Expr, labels: tuple[str, ...]) -> Expr:
+    """Keep the series of `left` that compare so with the one series of `right` that has equal `labels`."""
+    return many_to_one(left, operator, right, labels)

@@ -1,0 +1,299 @@
+"""Predictive: what analytics found before a limit was reached. Tickets, because there is still time."""
+
+from __future__ import annotations
+
+from alerts.cases import Case, Given, given, turning
+from alerts.model import Action, Alert, Domain, Scope, Severity
+from alerts.places import at_loop, at_node, gpu_max, gpu_min
+from gigawatch.catalogue import findings
+from gigawatch.promql import Expr, max_by, series
+
+_COOLING = ("loop-cooling", "node-cooling", "rack-cooling")
+_MUTED = (*_COOLING, "incident-gpu", "incident-node", "gpu-lost", "node-down")
+
+
+def _labelled(expr: Expr, **labels: str) -> Expr:
+    """Labels cut out of `place`, which is node/gpuN for a GPU and else the name of the thing."""
+    text = expr.text
+    for label, pattern in labels.items():
+        text = f'label_replace({text}, "{label}", "$1", "place", "{pattern}")'
+    return Expr(text, (expr.labels or frozenset()) | labels.keys(), expr.unit)
+
+
+def _incident(cause: str, scope: str) -> Expr:
+    return max_by(series(findings.INCIDENT_INFO, cause=cause, scope=scope), "site", "place", "incident")
+
+
+def _of_gpu(cause: str) -> Expr:
+    return at_node(_labelled(_incident(cause, "gpu"), node="([^/]+)/gpu.*", gpu=".*/gpu(.+)"))
+
+
+def _of_node(cause: str) -> Expr:
+    return at_node(_labelled(_incident(cause, "node"), node="(.+)"))
+
+
+def _open(cause: str, scope: str, place: str, values: float | str = 1) -> Given:
+    return given(findings.INCIDENT_INFO, values, incident=f"{cause}-1", cause=cause, scope=scope, place=place)
+
+
+_PLACED = {"rack": "r1", "node": "n1"}
+
+INCIDENTS = (
+    Alert(
+        name="ThermalInterfaceWear",
+        expr=_of_gpu("thermal_interface"),
+        severity=Severity.WARNING,
+        domain=Domain.GPU,
+        scope=Scope.GPU,
+        summary="Heat leaves GPU {gpu} of {node} worse than before",
+        description="Its thermal resistance has risen against its own baseline while its neighbours' has "
+        "not; "
+        "incident {incident}.",
+        cause="Thermal paste or pad that dries out or is pumped out, or a cold plate that has come loose.",
+        consequence="At the same load it grows hotter until it throttles. Jobs on the node: {jobs_on_node}.",
+        action=Action.DRAIN,
+        first_step="See on the board when it will throttle; plan the drain and the renewal of its paste "
+        "before that.",
+        board="gw-predict",
+        hold="15s",
+        keep="1m",
+        steps=("Until then a lower power limit buys time.",),
+        rehearse=("thermal-interface",),
+        symptom_of=(*_COOLING, "gpu-lost", "node-down"),
+        cases=(
+            Case(
+                "found",
+                (_open("thermal_interface", "gpu", "n1/gpu3", turning(1, 200, 1)),),
+                ("n1/gpu3",),
+                carries={"node": "n1", "gpu": "3", "loop": "loop-1"},
+            ),
+            Case("another cause", (_open("straggler", "gpu", "n1/gpu3"),)),
+        ),
+    ),
+    Alert(
+        name="ColdPlateFouling",
+        expr=_of_node("cold_plate"),
+        severity=Severity.WARNING,
+        domain=Domain.COOLING,
+        scope=Scope.NODE,
+        summary="The cold plates of {node} are clogging",
+        description="All its GPUs have become harder to cool together, its neighbours have not; incident "
+        "{incident}.",
+        cause="Deposits or particles in the cold plates, or a quick coupling that is half closed.",
+        consequence="{gpus_in_incident} GPUs of the node will throttle. Jobs: {jobs_on_node}.",
+        action=Action.DRAIN,
+        first_step="Check that both couplings of {node} are fully seated; plan to flush its cold plates.",
+        board="gw-predict",
+        hold="15s",
+        keep="1m",
+        steps=("Take a coolant sample: conductivity, pH, particles.",),
+        rehearse=("cold-plate-fouling",),
+        symptom_of=(*_COOLING, "node-down"),
+        cases=(
+            Case(
+                "found",
+                (_open("cold_plate", "node", "n1"),),
+                ("n1",),
+                carries={"node": "n1", "loop": "loop-1"},
+            ),
+            Case("another cause", (_open("fan", "node", "n1"),)),
+        ),
+    ),
+    Alert(
+        name="LoopDegrading",
+        expr=at_loop(_labelled(_incident("coolant_loop", "loop"), loop="(.+)")),
+        severity=Severity.WARNING,
+        domain=Domain.COOLING,
+        scope=Scope.LOOP,
+        summary="Loop {loop} cools worse than it did",
+        description="The GPUs of the loop grow warmer together at the same load; incident {incident}.",
+        cause="Flow that falls, a supply that grows warmer, or a filter or heat exchanger that fouls.",
+        consequence="{gpus_in_incident} GPUs lose margin together: {jobs_on_loop}.",
+        action=Action.NONE,
+        first_step="Compare flow, supply temperature and differential pressure with last month's.",
+        board="gw-predict",
+        hold="30s",
+        rehearse=("flow-restricted", "cdu-setpoint", "coolant-pump"),
+        symptom_of=("loop-cooling", "feed"),
+        cases=(
+            Case(
+                "found",
+                (_open("coolant_loop", "loop", "loop-1"),),
+                ("loop-1",),
+                carries={"loop": "loop-1", "hall": "h1"},
+            ),
+            Case("another cause", (_open("inlet_air", "rack", "r1"),)),
+        ),
+    ),
+    Alert(
+        name="InletAirTrend",
+        expr=_labelled(_incident("inlet_air", "rack"), rack="(.+)"),
+        severity=Severity.WARNING,
+        domain=Domain.COOLING,
+        scope=Scope.RACK,
+        summary="The nodes of rack {rack} get warmer air than before",
+        description="Inlets or air-cooled parts of the rack warm up together; incident {incident}.",
+        cause="Recirculation: a missing panel, an open door, or weak room cooling.",
+        consequence="{gpus_in_incident} GPUs are affected: {jobs_in_rack}.",
+        action=Action.NONE,
+        first_step="Compare with the racks beside it.",
+        board="gw-predict",
+        hold="30s",
+        rehearse=("inlet-temperature",),
+        symptom_of=("rack-cooling",),
+        cases=(
+            Case("found", (_open("inlet_air", "rack", "r1"),), ("r1",), carries={"rack": "r1"}),
+            Case("another cause", (_open("power_path", "rack", "r1"),)),
+        ),
+    ),
+    Alert(
+        name="FanWeak",
+        expr=_of_node("fan"),
+        severity=Severity.WARNING,
+        domain=Domain.COOLING,
+        scope=Scope.NODE,
+        summary="The fans of {node} move less air than they should",
+        description="Its parts are warmer than speed and load explain; incident {incident}.",
+        cause="A fan that wears out, or dust.",
+        consequence="Memory and network adapters overheat first: {jobs_on_node}.",
+        action=Action.SERVICE_REQUIRED,
+        first_step="Look at the fan speeds of {node}; plan the exchange.",
+        board="gw-predict",
+        hold="30s",
+        rehearse=("fan-failure",),
+        symptom_of=(*_COOLING, "node-down"),
+        cases=(
+            Case("found", (_open("fan", "node", "n1"),), ("n1",)),
+            Case("another cause", (_open("cold_plate", "node", "n1"),)),
+        ),
+    ),
+    Alert(
+        name="StragglerFound",
+        expr=_of_gpu("straggler"),
+        severity=Severity.WARNING,
+        domain=Domain.TOKENS,
+        scope=Scope.GPU,
+        summary="GPU {gpu} of {node} is slower than the others of its job",
+        description="Its job waits for it again and again; incident {incident}.",
+        cause="Heat, a power cap, held clocks, a slow link; less often uneven work.",
+        consequence="The whole job runs at its speed: {jobs_on_node}.",
+        action=Action.DRAIN,
+        first_step="Compare its clocks, power and temperature with its neighbours'.",
+        board="gw-job",
+        hold="30s",
+        rehearse=("straggler",),
+        symptom_of=(*_MUTED, "storage"),
+        cases=(
+            Case("found", (_open("straggler", "gpu", "n1/gpu5"),), ("n1/gpu5",), carries={"gpu": "5"}),
+            Case("another cause", (_open("thermal_interface", "gpu", "n1/gpu5"),)),
+        ),
+    ),
+    Alert(
+        name="AnomalyUnexplained",
+        expr=_incident("unknown", "gpu")
+        .or_(_incident("unknown", "node"))
+        .or_(_incident("power_path", "node")),
+        severity=Severity.INFO,
+        domain=Domain.GPU,
+        scope=Scope.SITE,
+        place="{place}",
+        summary="{place} behaves in a new way",
+        description="Analytics finds it abnormal and knows no cause; incident {incident}.",
+        cause="Unknown: a new kind of load, a sensor, or the beginning of a fault.",
+        consequence="{gpus_in_incident} GPUs are touched.",
+        action=Action.NONE,
+        first_step="Look at its signals on the board of predictions.",
+        board="gw-predict",
+        hold="2m",
+        cases=(
+            Case("found", (_open("unknown", "gpu", "n1/gpu5"),), ("n1/gpu5",)),
+            Case("explained", (_open("straggler", "gpu", "n1/gpu5"),)),
+        ),
+    ),
+)
+
+TRENDS = (
+    Alert(
+        name="ThermalResistanceRising",
+        expr=at_node(gpu_max(series(findings.THERMAL_RESISTANCE_CHANGE)) > 0.15),
+        severity=Severity.WARNING,
+        domain=Domain.GPU,
+        scope=Scope.GPU,
+        summary="GPU {gpu} of {node} is {value:percent} harder to cool than it was",
+        description="Thermal resistance {value:percent} above its own baseline, less what its peers share.",
+        cause="Its thermal interface or cold plate.",
+        consequence="It grows hotter at the same load until it throttles. Jobs on the node: {jobs_on_node}.",
+        action=Action.DRAIN,
+        first_step="Plan the renewal of its thermal interface with the next drain.",
+        board="gw-predict",
+        hold="3m",
+        keep="2m",
+        rehearse=("thermal-interface", "cold-plate-fouling"),
+        symptom_of=_MUTED,
+        note="A healthy fleet stays within 5 %; paste that has failed shows 20 % and more.",
+        cases=(
+            Case(
+                "risen",
+                (given(findings.THERMAL_RESISTANCE_CHANGE, 0.3, gpu="0", **_PLACED),),
+                ("n1/gpu0",),
+                carries={"loop": "loop-1"},
+            ),
+            Case("within scatter", (given(findings.THERMAL_RESISTANCE_CHANGE, 0.04, gpu="0", **_PLACED),)),
+        ),
+    ),
+    Alert(
+        name="ThrottleForecast",
+        expr=at_node(gpu_min(series(findings.TIME_TO_THROTTLE)) < 86400),
+        severity=Severity.WARNING,
+        domain=Domain.GPU,
+        scope=Scope.GPU,
+        summary="GPU {gpu} of {node} will throttle in about {value:duration}",
+        description="If its trend goes on, its temperature margin is used up in {value:duration}.",
+        cause="Cooling of this GPU that gets worse: see its thermal resistance.",
+        consequence="From then on its jobs slow down: {jobs_on_node}.",
+        action=Action.DRAIN,
+        first_step="Drain {node} before that, or lower its power limit to gain time.",
+        board="gw-predict",
+        hold="3m",
+        keep="2m",
+        rehearse=("thermal-interface",),
+        symptom_of=_MUTED,
+        cases=(
+            Case("today", (given(findings.TIME_TO_THROTTLE, 7200, gpu="0", **_PLACED),), ("n1/gpu0",)),
+            Case("next month", (given(findings.TIME_TO_THROTTLE, 2.6e6, gpu="0", **_PLACED),)),
+        ),
+    ),
+    Alert(
+        name="FailureRiskHigh",
+        expr=at_node(gpu_max(series(findings.FAILURE_RISK, horizon="24h")) > 0.5),
+        severity=Severity.WARNING,
+        domain=Domain.GPU,
+        scope=Scope.GPU,
+        summary="GPU {gpu} of {node} will fail or throttle within a day: {value:percent}",
+        description="Estimated chance {value:percent} within 24 hours.",
+        cause="Trends of its temperature margin and its errors together.",
+        consequence="An unplanned end of its job: {jobs_on_node}.",
+        action=Action.DRAIN,
+        first_step="Move its job at the next checkpoint and drain {node}.",
+        board="gw-predict",
+        hold="5m",
+        rehearse=("thermal-interface",),
+        symptom_of=_MUTED,
+        cases=(
+            Case(
+                "likely",
+                (given(findings.FAILURE_RISK, 0.8, horizon="24h", gpu="0", **_PLACED),),
+                ("n1/gpu0",),
+            ),
+            Case(
+                "unlikely",
+                (
+                    given(findings.FAILURE_RISK, 0.1, horizon="24h", gpu="0", **_PLACED),
+                    given(findings.FAILURE_RISK, 0.9, horizon="7d", gpu="0", **_PLACED),
+                ),
+            ),
+        ),
+    ),
+)
+
+ALERTS = (*INCIDENTS, *TRENDS)

@@ -1,0 +1,1 @@
+"""Analytics: series in, findings out. Reads only Prometheus' HTTP API and speaks only through metrics."""

@@ -1,0 +1,137 @@
+"""Reading series from CSV and Parquet, with errors that name file, line, column and remedy."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analytics.columns import Floats
+from gigawatch.errors import FileError, UserError
+
+
+def read_table(path: Path, text: Sequence[str] | None = None) -> pd.DataFrame:
+    """A CSV (or .parquet) file with a header; `text` columns stay text (None: all of them).
+
+    Raises FileError, one line, if it cannot be read. Row i of a CSV stands in line i + 2.
+    """
+    if path.suffix == ".parquet":
+        return _read_parquet(path)
+    header = _header(path)
+    if len(set(header)) != len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise FileError(path, f"column '{twice}'", "stands twice", "keep one of the two", 1)
+    as_text = dict.fromkeys(header if text is None else [name for name in text if name in header], str)
+    try:
+        frame = pd.read_csv(
+            path, dtype=as_text, keep_default_na=text is not None, skip_blank_lines=False, low_memory=False
+        )
+    except UnicodeDecodeError as error:
+        raise FileError(path, "", f"is not UTF-8 text (byte {error.start})", "save it as UTF-8 CSV") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OverflowError) as error:
+        problem = str(error).replace("Error tokenizing data. C error: ", "").strip()
+        raise FileError(
+            path, "", f"is not a regular CSV file: {problem}", "give every row the same columns"
+        ) from None
+    except OSError as error:
+        raise FileError(path, "", f"cannot be read ({error.strerror})", "check the path") from None
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise FileError(
+            path, "", "has more fields than the header names", "give every row the same columns", 2
+        )
+    if frame.empty:
+        raise FileError(path, "", "has a header and no rows", "add rows")
+    return frame
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = next(csv.reader(file), [])
+    except OSError as error:
+        raise FileError(path, "", f"cannot be read ({error.strerror})", "check the path") from None
+    except UnicodeDecodeError as error:
+        raise FileError(path, "", f"is not UTF-8 text (byte {error.start})", "save it as UTF-8 CSV") from None
+    except csv.Error as error:
+        raise FileError(path, "", f"is not a CSV file ({error})", "save it as UTF-8 CSV", 1) from None
+    if not header:
+        raise FileError(path, "", "is empty", "the first line names the columns")
+    return header
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_parquet(path)
+    except ImportError:
+        raise UserError(f"{path}: reading Parquet needs pyarrow; install it, or give a CSV file") from None
+    except OSError as error:
+        raise FileError(path, "", f"cannot be read ({error.strerror or error})", "check the path") from None
+    except Exception as error:  # noqa: BLE001 - each Parquet engine has error classes of its own
+        raise FileError(path, "", f"is not a Parquet file ({str(error)[:120]})", "check the file") from None
+    if frame.empty:
+        raise FileError(path, "", "has no rows", "add rows")
+    return frame.reset_index(drop=True)
+
+
+def require(path: Path, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    """FileError naming the first of these columns that is missing."""
+    for column in columns:
+        if column not in frame.columns:
+            there = ", ".join(map(str, frame.columns))[:200]
+            raise FileError(path, f"column '{column}'", "is missing", f"the file has: {there}", 1)
+
+
+def numbers(path: Path, frame: pd.DataFrame, column: str) -> Floats:
+    """A column as floats, empty cells as NaN. FileError names the first line that holds something else."""
+    raw = frame[column]
+    if pd.api.types.is_numeric_dtype(raw) and not pd.api.types.is_bool_dtype(raw):
+        values = raw.to_numpy(np.float64)
+        bad = np.isinf(values)
+    else:
+        cells = raw.astype(str).str.strip()
+        values = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
+        empty = raw.isna().to_numpy() | cells.isin(["", "nan", "NaN"]).to_numpy()
+        bad = (np.isnan(values) & ~empty) | np.isinf(values)
+    if bad.any():
+        row = int(np.argmax(bad))
+        shown = str(raw.iloc[row])[:40]
+        raise FileError(
+            path,
+            f"column '{column}'",
+            f"'{shown}' is not a finite number",
+            "write a number such as 41.5",
+            row + 2,
+        )
+    return values
+
+
+def times(path: Path, frame: pd.DataFrame, column: str = "timestamp") -> Floats:
+    """A time column as Unix seconds: Unix seconds or ISO 8601 (UTC where no zone is given), none missing."""
+    raw = frame[column]
+    if pd.api.types.is_numeric_dtype(raw):
+        seconds = raw.to_numpy(np.float64)
+    elif pd.api.types.is_datetime64_any_dtype(raw):
+        seconds = pd.to_datetime(raw, utc=True).astype("datetime64[ns, UTC]").astype("int64").to_numpy() / 1e9
+    else:
+        cells = raw.fillna("").astype(str).str.strip()
+        seconds = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, copy=True)
+        words = np.isnan(seconds)
+        if words.any():
+            stamps = pd.to_datetime(cells[words], utc=True, format="ISO8601", errors="coerce")
+            unix = stamps.astype("datetime64[ns, UTC]").astype("int64").to_numpy() / 1e9
+            seconds[words] = np.where(stamps.isna().to_numpy(), np.nan, unix)
+    bad = ~np.isfinite(seconds) | (np.abs(seconds) > 1e11)
+    if bad.any():
+        row = int(np.argmax(bad))
+        shown = str(raw.iloc[row])[:40]
+        raise FileError(
+            path,
+            f"column '{column}'",
+            f"'{shown}' is not a time",
+            "write Unix seconds or ISO 8601 such as 2026-01-31T12:00:00Z",
+            row + 2,
+        )
+    return seconds

@@ -1,0 +1,63 @@
+"""Settings of the service: a YAML file, then GIGAWATCH_ANALYTICS_* variables, then the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from gigawatch.config import Strict, load_file, parse_duration
+
+PREFIX = "GIGAWATCH_ANALYTICS"
+TOKEN_VARIABLE = "GIGAWATCH_PROMETHEUS_TOKEN"  # noqa: S105 - the name of a variable, not a token
+
+
+def _seconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86400)]
+
+
+class PrometheusSettings(Strict):
+    """Where the series come from; secrets stand in files."""
+
+    url: str = "http://127.0.0.1:9090"
+    timeout: Duration = 10.0
+    """Longest wait for one answer."""
+    token_file: Path | None = None
+    username: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+
+class RiskSettings(Strict):
+    """Two numbers of the failure risk, as `gigawatch analytics backtest --calibrate` prints them."""
+
+    intercept: float = 0.5
+    slope: Annotated[float, Field(gt=0)] = 1.5
+
+
+class Settings(Strict):
+    """Everything that can be set."""
+
+    prometheus: PrometheusSettings = PrometheusSettings()
+    state: Path = Path("analytics-state")
+    """Directory of the saved state."""
+    listen: str = ":9612"
+    interval: Duration = 5.0
+    """Time between runs; the scrape interval is a good choice."""
+    save_every: Duration = 30.0
+    warm_up: Duration = 900.0
+    """How much history is read at the start, to know what is usual."""
+    shard: str = "0/1"
+    risk: RiskSettings = RiskSettings()
+
+
+def load_settings(path: Path | None, environment: Mapping[str, str]) -> Settings:
+    """The settings of a file (or the defaults) with the environment over them. FileError in one line."""
+    if path is not None:
+        return load_file(path, Settings, environment, PREFIX)
+    return Settings()

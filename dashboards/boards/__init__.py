@@ -1,0 +1,15 @@
+"""All boards, in the order in which they stand in the bar of links."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from dashboards.boards import alarms, facility, fleet, job, node, pipeline, predict, rack, tokens
+from dashboards.model import Board
+
+
+@cache
+def all_boards() -> tuple[Board, ...]:
+    """Every board."""
+    modules = (fleet, rack, node, job, tokens, facility, predict, alarms, pipeline)
+    return tuple(module.board() for module in modules)

@@ -1,0 +1,42 @@
+// Reads the address and draws the page it names.
+
+import { getJson } from "./api.js";
+import { Board } from "./board.js";
+import { brand, themeButton } from "./controls.js";
+import { h, put } from "./dom.js";
+import { Overview } from "./overview.js";
+
+const root = document.getElementById("content");
+
+function sorry(title, text) {
+  put(
+    document.getElementById("bar"),
+    h("div", { class: "bar-main" }, brand(), h("div", { class: "spacer" }), themeButton()),
+  );
+  put(
+    root,
+    h(
+      "div",
+      { class: "sorry" },
+      h("h1", {}, title),
+      h("p", {}, text),
+      h("a", { class: "button primary", href: "/" }, "To the overview"),
+    ),
+  );
+}
+
+async function start() {
+  const uid = /^\/d\/([^/]+)/.exec(location.pathname)?.[1];
+  const [config, boards] = await Promise.all([getJson("/api/config"), getJson("/api/dashboards")]);
+  if (uid === undefined) return new Overview(boards, config, root).start();
+  if (!boards.boards.some((one) => one.uid === decodeURIComponent(uid))) {
+    return sorry("No such board", `There is no dashboard with the uid “${decodeURIComponent(uid)}”.`);
+  }
+  const model = await getJson(`/api/dashboards/${uid}`);
+  return new Board(model, boards.boards, config, root).start();
+}
+
+start().catch((error) => {
+  console.error(error);
+  sorry("The page could not be drawn", error.message);
+});

@@ -1,0 +1,80 @@
+"""The range gate: impossible values are not exported, they are counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+from gigawatch.catalogue import Kind, Metric, Origin, Unit, facility
+from gigawatch.readings import Reading
+
+SENTINELS = frozenset({float(2**32 - 1), float(2**64 - 1)})
+"""What drivers say for "I do not know"."""
+
+_LARGEST = float(2**63)
+_ENDLESS = (-math.inf, math.inf)
+_RANGES: dict[Unit, tuple[float, float]] = {
+    Unit.RATIO: (0.0, 1.0),
+    Unit.FLAG: (0.0, 1.0),
+    Unit.CELSIUS: (-50.0, 150.0),
+    Unit.WATTS: (0.0, 1e9),
+    Unit.JOULES: (0.0, _LARGEST),
+    Unit.BYTES: (0.0, _LARGEST),
+    Unit.HERTZ: (0.0, 1e11),
+    Unit.SECONDS: (0.0, _LARGEST),
+    Unit.TIMESTAMP: (0.0, 4.2e9),
+    Unit.AMPERES: (0.0, 1e5),
+    Unit.VOLTS: (0.0, 1e6),
+    Unit.CUBIC_METERS_PER_SECOND: (0.0, 1e3),
+    Unit.PASCALS: (-1e8, 1e8),
+    Unit.COUNT: (0.0, _LARGEST),
+    Unit.TOKENS: (0.0, _LARGEST),
+}
+_GPU_WATTS = 5e3
+"""No GPU draws more; a whole server may."""
+_OWN_RANGE: dict[Metric, tuple[float, float]] = {
+    facility.UPS_LOAD: (0.0, 3.0),  # overload is real
+}
+
+
+def allowed_range(metric: Metric) -> tuple[float, float]:
+    """Lowest and highest value that the metric can have."""
+    if metric in _OWN_RANGE:
+        return _OWN_RANGE[metric]
+    if metric.kind is Kind.INFO:
+        return (1.0, 1.0)
+    if metric.unit is Unit.WATTS and metric.origin is Origin.AGENT and metric.key.startswith("gpu_"):
+        return (0.0, _GPU_WATTS)
+    low, high = _RANGES.get(metric.unit, _ENDLESS)
+    return (max(low, 0.0), high) if metric.kind is Kind.COUNTER else (low, high)
+
+
+class Gate:
+    """Lets possible readings through and counts the others. One per lane: not for several threads."""
+
+    def __init__(self) -> None:
+        self.rejected: dict[tuple[str, str], int] = {}
+        self._ranges: dict[Metric, tuple[float, float]] = {}
+
+    def pass_on(self, readings: Iterable[Reading]) -> Iterator[Reading]:
+        """The readings that can be true."""
+        ranges = self._ranges
+        for reading in readings:
+            metric, _, value, _ = reading
+            bounds = ranges.get(metric)
+            if bounds is None:
+                bounds = ranges[metric] = allowed_range(metric)
+            if bounds[0] <= value <= bounds[1] and value not in SENTINELS:
+                yield reading
+            else:
+                self._reject(metric, value)
+
+    def _reject(self, metric: Metric, value: float) -> None:
+        if value != value:
+            reason = "not_a_number"
+        elif value in SENTINELS:
+            reason = "sentinel"
+        else:
+            reason = "out_of_range"
+        key = (metric.name, reason)
+        self.rejected[key] = self.rejected.get(key, 0) + 1

@@ -1,0 +1,128 @@
+"""Settings of the agent and of the facility exporter: a file, then environment variables, then arguments."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field
+
+from gigawatch.config import Strict, load_file, parse_duration
+from gigawatch.errors import UserError
+from gigawatch.serving import parse_listen
+from gigawatch.topology import Inventory, blueprint, blueprint_names, load_inventory
+
+
+def _duration(text: str) -> str:
+    if not 0.5 <= parse_duration(text) <= 300:
+        raise ValueError(f"'{text}' is out of range; allowed: 500ms to 5m")
+    return text
+
+
+def _listen(text: str) -> str:
+    try:
+        parse_listen(text)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration)]
+Listen = Annotated[str, AfterValidator(_listen)]
+
+
+class Collectors(Strict):
+    """Which collectors run. `auto` runs the GPU collector where a PCI device of the vendor is present."""
+
+    gpu: Literal["auto", "on", "off"] = "auto"
+    host: bool = True
+    power: bool = True
+    kernel_log: bool = True
+    fabric: bool = True
+
+
+class Settings(Strict):
+    """What agent and facility exporter have in common."""
+
+    listen: Listen
+    interval: Duration = "5s"
+    web_config: Path | None = None
+    simulate: bool = False
+    inventory: Path | None = None
+    blueprint: str = ""
+    state: Path | None = None
+    seed: Annotated[int, Field(ge=0)] = 1
+
+    @property
+    def seconds(self) -> float:
+        """The interval in seconds."""
+        return parse_duration(self.interval)
+
+    def site(self) -> Inventory:
+        """The inventory to simulate: the file, else the blueprint, else the smallest blueprint."""
+        if self.inventory is not None:
+            return load_inventory(self.inventory)
+        return blueprint(self.blueprint or blueprint_names()[0])
+
+
+class AgentSettings(Settings):
+    """Settings of `gigawatch agent`."""
+
+    listen: Listen = ":9610"
+    slow_interval: Duration = "30s"
+    collectors: Collectors = Collectors()
+
+    @property
+    def slow_seconds(self) -> float:
+        """The slow lane's interval in seconds."""
+        return parse_duration(self.slow_interval)
+
+
+class FacilitySettings(Settings):
+    """Settings of `gigawatch facility`."""
+
+    listen: Listen = ":9611"
+
+
+Chosen = TypeVar("Chosen", bound=Settings)
+
+
+def add_arguments(parser: ArgumentParser, program: str, port: int) -> None:
+    """Arguments that agent and facility share."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML")
+    parser.add_argument("--listen", metavar="ADDR", help=f"HOST:PORT or :PORT (default :{port})")
+    parser.add_argument(
+        "--interval", metavar="TIME", help="seconds from one reading to the next (default 5s)"
+    )
+    parser.add_argument("--web-config", type=Path, metavar="FILE", help="TLS and basic auth of the server")
+    parser.add_argument("--simulate", action="store_true", default=None, help="read a simulated plant")
+    parser.add_argument("--inventory", type=Path, metavar="FILE", help="site to simulate")
+    parser.add_argument("--blueprint", choices=blueprint_names(), help="site to simulate that comes along")
+    parser.add_argument("--state", type=Path, metavar="DIR", help="where `gigawatch plant` publishes")
+    parser.add_argument("--seed", type=int, help="seed of a plant of our own, where no --state is given")
+    parser.add_argument("--once", action="store_true", help="print one exposition and exit")
+    thing = "node" if program == "agent" else "device"
+    parser.add_argument(f"--{thing}", metavar="NAME", default="", help=f"with --once: this simulated {thing}")
+
+
+def settings_of(
+    args: Namespace, model: type[Chosen], prefix: str, environment: Mapping[str, str] = os.environ
+) -> Chosen:
+    """Arguments over environment over file; raises UserError with one line."""
+    # An empty file stands in where there is none, so that defaults and environment go the same way.
+    settings = load_file(args.config or Path(os.devnull), model, environment, prefix)
+    given: dict[str, Any] = {
+        name: getattr(args, name) for name in Settings.model_fields if getattr(args, name, None) is not None
+    }
+    for name, check in (("listen", _listen), ("interval", _duration)):
+        if name in given:
+            try:
+                check(given[name])
+            except ValueError as error:
+                raise UserError(f"--{name}: {error}") from None
+    if "inventory" in given and "blueprint" in given:
+        raise UserError("--inventory and --blueprint both name a site; give one of them")
+    return settings.model_copy(update=given)

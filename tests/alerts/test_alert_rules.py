@@ -1,0 +1,165 @@
+"""The generated rules, judged by the real promtool and by an independent parser of the current grammar."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import promql_parser
+import pytest
+import yaml
+
+from alerts import prometheus
+from alerts.build import artifacts
+from alerts.cases import Case, given
+from alerts.model import Severity, paced, seconds
+from alerts.rules import all_alerts, by_file
+from gigawatch.artifacts import BuildOptions
+from gigawatch.build import write
+from gigawatch.catalogue import all_metrics, gpu
+from gigawatch.promql import recording
+
+PROMTOOL = shutil.which("promtool") or "promtool"
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("alerts")
+    write(artifacts(BuildOptions()), root)
+    return root / "alerts" / "generated"
+
+
+def promtool(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PROMTOOL, *map(str, args)], capture_output=True, text=True, timeout=300)
+
+
+def test_promtool_accepts_the_rules_without_a_lint(generated: Path) -> None:
+    done = promtool(
+        "check", "rules", "--lint=all", "--lint-fatal",
+        generated / "prometheus-rules.yml", generated / "recording-rules.yml",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_case_of_every_alert(generated: Path) -> None:
+    done = promtool("test", "rules", *sorted((generated / "tests").glob("*.yml")))
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+
+
+def test_a_wrong_expectation_fails(generated: Path, tmp_path: Path) -> None:
+    content = yaml.safe_load((generated / "tests" / "predictive.yml").read_text())
+    silent = next(test for test in content["tests"] if not test["promql_expr_test"][0]["exp_samples"])
+    fires = next(test for test in content["tests"] if test["promql_expr_test"][0]["exp_samples"])
+    silent["promql_expr_test"][0]["exp_samples"] = fires["promql_expr_test"][0]["exp_samples"]
+    content["rule_files"] = [str(generated / "tests" / "rules" / "predictive.yml")]
+    content["tests"] = [silent]
+    (tmp_path / "wrong.yml").write_text(yaml.safe_dump(content))
+    assert promtool("test", "rules", tmp_path / "wrong.yml").returncode != 0
+
+
+def test_texts_expand_when_an_alert_fires(generated: Path, tmp_path: Path) -> None:
+    """promtool prints what it got where nothing was expected: the texts as a person would see them."""
+    files = []
+    for name, alerts in by_file().items():
+        content = yaml.safe_load((generated / "tests" / f"{name}.yml").read_text())
+        firing = {}
+        for test in content["tests"]:
+            alert = test["name"].split(":")[0]
+            if test["promql_expr_test"][0]["exp_samples"]:
+                firing.setdefault(alert, test)
+        assert firing.keys() == {alert.name for alert in alerts}
+        for alert, test in firing.items():
+            query = test.pop("promql_expr_test")[0]
+            test["alert_rule_test"] = [
+                {"eval_time": query["eval_time"], "alertname": alert, "exp_alerts": []}
+            ]
+        content["tests"] = list(firing.values())
+        content["rule_files"] = [str(generated / "tests" / "rules" / f"{name}.yml")]
+        files.append(tmp_path / f"{name}.yml")
+        files[-1].write_text(yaml.safe_dump(content))
+    shown = promtool("test", "rules", *files)
+    text = shown.stdout + shown.stderr
+    for alert in all_alerts():
+        assert f'alertname="{alert.name}"' in text or f"alertname: {alert.name}" in text, alert.name
+    for broken in ("error expanding", "<no value>", "%!", "{{"):
+        found = re.search(rf".{{200}}{re.escape(broken)}.{{100}}", text, re.S)
+        assert broken not in text, found and found[0]
+
+
+@pytest.mark.parametrize("alert", all_alerts(), ids=lambda a: a.name)
+def test_expression_parses_in_the_current_grammar_and_names_known_metrics(alert) -> None:
+    promql_parser.parse(alert.expr.text)
+    known = {metric.name for metric in all_metrics()} | {rule.name for rule in recording.all_rules()}
+    for name in re.findall(r"(?:[a-z]+:)?aif_[a-z0-9_]+(?::[a-z0-9_]+)?", alert.expr.text):
+        assert name in known, name
+
+
+def test_every_alert_says_what_a_page_needs() -> None:
+    rules = yaml.safe_load(
+        prometheus.alert_rules(BuildOptions(viewer_url="http://v:1", runbook_url="http://v:1/r"))
+    )
+    found = [rule for group in rules["groups"] for rule in group["rules"]]
+    assert len(found) == len(all_alerts()) >= 30
+    for rule in found:
+        assert {"severity", "domain", "scope", "place"} <= rule["labels"].keys()
+        annotations = rule["annotations"]
+        assert all(annotations.values()), rule["alert"]
+        assert annotations["runbook_url"] == f"http://v:1/r/{rule['alert']}.md"
+        assert annotations["dashboard_url"].startswith("http://v:1/d/gw-")
+
+
+def test_critical_alerts_are_the_minority() -> None:
+    counts = {severity: sum(a.severity is severity for a in all_alerts()) for severity in Severity}
+    assert counts[Severity.CRITICAL] < counts[Severity.WARNING]
+    assert counts[Severity.NONE] == 1
+
+
+def test_every_fault_has_an_alert_that_calls_somebody_and_every_drill_exists() -> None:
+    faults = pytest.importorskip("gigawatch.simulator.faults").FAULTS
+    named = {fault for alert in all_alerts() for fault in alert.rehearse}
+    assert named <= set(faults)
+    called = {
+        fault for alert in all_alerts() if alert.severity in (Severity.CRITICAL, Severity.WARNING)
+        for fault in alert.rehearse
+    }  # fmt: skip
+    assert called == set(faults)
+
+
+def test_pace_shortens_holds_but_never_below_ten_seconds() -> None:
+    assert paced("5m", 0.2) == "1m"
+    assert paced("30s", 0.2) == "10s"
+    assert paced("0s", 0.2) == "0s"
+    assert paced("3m", 1.0) == "3m"
+    rules = yaml.safe_load(prometheus.alert_rules(BuildOptions(pace=0.01)))
+    holds = {seconds(rule["for"]) for group in rules["groups"] for rule in group["rules"] if "for" in rule}
+    assert min(holds) >= 10
+
+
+def test_generated_twice_is_the_same_text() -> None:
+    assert artifacts(BuildOptions()) == artifacts(BuildOptions())
+
+
+def test_the_checkout_holds_what_is_generated() -> None:
+    root = Path(__file__).parents[2]
+    for name, text in artifacts(BuildOptions()).items():
+        assert (root / name).read_text(encoding="utf-8") == text, f"{name}: run gigawatch build"
+
+
+def test_a_mistake_in_an_alert_is_refused() -> None:
+    alert = all_alerts()[0]
+    with pytest.raises(ValueError, match="nowhere"):
+        replace(alert, summary="{nowhere} is down")
+    with pytest.raises(ValueError, match="stays silent"):
+        replace(alert, cases=alert.cases[:1])
+    with pytest.raises(ValueError, match="written LikeThis"):
+        replace(alert, name="node_down")
+    with pytest.raises(ValueError, match="no duration"):
+        replace(alert, hold="1 minute")
+    with pytest.raises(ValueError, match="no label"):
+        given(gpu.GPU_POWER, 1, scope="gpu", colour="red")
+    with pytest.raises(ValueError, match="never occurs"):
+        given(gpu.GPU_POWER, 1, scope="rack")
+    assert Case("x", ()).fires == ()
