@@ -57,7 +57,7 @@ class Settings(Strict):
 
 
 def load_settings(path: Path | None, environment: Mapping[str, str]) -> Settings:
-    """The settings of a file (or the defaults) with the environment over them. FileError in one line."""
+    """The settings of a file with the environment over it, or the defaults. FileError in one line."""
     if path is not None:
         return load_file(path, Settings, environment, PREFIX)
     return Settings()

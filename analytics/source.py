@@ -17,7 +17,7 @@ from analytics.signals import ESSENTIAL, JOBS, PLACES, SIGNALS, Signal
 from gigawatch.errors import UserError
 
 log = logging.getLogger(__name__)
-PLACES_EVERY, JOBS_EVERY = 60.0, 15.0
+PLACES_EVERY, JOBS_EVERY = 60.0, 5.0
 _SHARDED = (Level.GPU, Level.NODE)
 Complaint = Callable[[str, UserError], None]
 """Told about a failure that does not end the tick: reason (query, answer) and the error."""

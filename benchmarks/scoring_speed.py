@@ -44,9 +44,19 @@ def fleet_of(gpus: int) -> Fleet:
 
 def ticks_of(fleet: Fleet, count: int, now: float) -> list[Tick]:
     rng = np.random.default_rng(0)
-    usual = {"power": 600.0, "temperature": 58.0, "memory_temperature": 66.0, "utilization": 0.95, "clock": 1.9e9,
-             "margin": 29.0, "rank_wait": 0.1, "inlet": 24.0, "rack_power": 60e3, "coolant_supply": 30.0,
-             "coolant_flow": 0.9}  # fmt: skip
+    usual = {
+        "power": 600.0,
+        "temperature": 58.0,
+        "memory_temperature": 66.0,
+        "utilization": 0.95,
+        "clock": 1.9e9,
+        "margin": 29.0,
+        "rank_wait": 0.1,
+        "inlet": 24.0,
+        "rack_power": 60e3,
+        "coolant_supply": 30.0,
+        "coolant_flow": 0.9,
+    }
     ticks = []
     for i in range(count):
         values = {

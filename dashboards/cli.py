@@ -39,6 +39,9 @@ def _configure(parser: ArgumentParser) -> None:
         help="folder of Grafana dashboards in JSON (default: the ones Gigawatch ships)",
     )
     parser.add_argument(
+        "--runbooks", type=Path, metavar="DIR", help="folder of runbooks in Markdown, shown below /runbooks/"
+    )
+    parser.add_argument(
         "--listen", default="127.0.0.1:9614", metavar="HOST:PORT", help="default: %(default)s"
     )
     parser.add_argument(
@@ -70,6 +73,7 @@ def _run(args: Namespace) -> int:
         prometheus=args.prometheus,
         alertmanager=args.alertmanager,
         pager=args.pager,
+        runbooks=args.runbooks,
         scrape_interval=args.scrape_interval,
         deadline=args.timeout,
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from gigawatch.config import Strict, load_file, parse_duration
 from gigawatch.errors import UserError
@@ -34,10 +34,15 @@ Duration = Annotated[str, AfterValidator(_duration)]
 Listen = Annotated[str, AfterValidator(_listen)]
 
 
+def _switch(value: object) -> object:
+    """YAML 1.1 reads a bare `on` or `off` as true or false; both mean the same here."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
 class Collectors(Strict):
     """Which collectors run. `auto` runs the GPU collector where a PCI device of the vendor is present."""
 
-    gpu: Literal["auto", "on", "off"] = "auto"
+    gpu: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = "auto"
     host: bool = True
     power: bool = True
     kernel_log: bool = True

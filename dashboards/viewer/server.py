@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from dashboards.viewer.upstream import Upstream, UpstreamError
 from gigawatch import package_version
 from gigawatch.serving import App, Request, Response
 
+_RUNBOOK = re.compile(r"[A-Za-z0-9_-]{1,80}(\.md)?")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -25,6 +28,7 @@ class Settings:
     prometheus: str
     alertmanager: str | None = None
     pager: str | None = None
+    runbooks: Path | None = None
     scrape_interval: float = 5.0
     deadline: float = 10.0
     workers: int = 12
@@ -35,7 +39,7 @@ def build_app(settings: Settings) -> App:
     viewer = _Viewer(settings)
     app = App(ready=lambda: not viewer.shelf.problems() or bool(viewer.shelf.boards()))
     page = viewer.page
-    for path in ("/", "/d/"):
+    for path in ("/", "/d/", "/runbooks/"):
         app.route("GET", path, page)
     app.route("GET", "/static/", viewer.static)
     app.route("GET", "/favicon.ico", lambda _: viewer.assets.respond("icon.svg"))
@@ -44,6 +48,7 @@ def build_app(settings: Settings) -> App:
     app.route("GET", "/api/dashboards", viewer.list_boards)
     app.route("GET", "/api/dashboards/", viewer.one_board)
     app.route("GET", "/api/overview", viewer.overview)
+    app.route("GET", "/api/runbooks/", viewer.runbook)
     app.route("GET", "/api/prom/", viewer.prometheus.single)
     app.route("POST", "/api/prom/", viewer.prometheus.single)
     app.route("POST", "/api/prom/batch", viewer.prometheus.batch)
@@ -70,10 +75,9 @@ class _Viewer:
     def page(self, request: Request) -> Response:
         """One page for all addresses; its script reads the address and draws. Unknown boards get 404."""
         if request.path != "/":
-            if not request.path.startswith("/d/"):
-                return Response(b"not found\n", status=404, headers=SECURITY)
-            uid = request.path.split("/")[2]
-            if self.shelf.get(uid) is None:
+            folder, name = request.path.split("/")[1:3]
+            known = self._runbook(name) if folder == "runbooks" else self.shelf.get(name)
+            if known is None:
                 shown = self.assets.respond("index.html")
                 return Response(shown.body, shown.content_type, 404, SECURITY)
         return self.assets.respond("index.html", request.headers.get("If-None-Match", ""))
@@ -106,6 +110,24 @@ class _Viewer:
         if board is None:
             return _json({"error": f"no dashboard has the uid '{uid[:60]}'"}, 404)
         return Response(board.body, "application/json", headers=SECURITY)
+
+    def runbook(self, request: Request) -> Response:
+        """One runbook as Markdown."""
+        name = request.path.removeprefix("/api/runbooks/")
+        text = self._runbook(name)
+        if text is None:
+            return _json({"error": f"no runbook is called '{name[:60]}'"}, 404)
+        return _json({"name": name.removesuffix(".md"), "text": text})
+
+    def _runbook(self, name: str) -> str | None:
+        """The runbook's text; None where there is none. The name is a bare word: no path leads out."""
+        folder = self.settings.runbooks
+        if folder is None or not _RUNBOOK.fullmatch(name):
+            return None
+        try:
+            return (folder / f"{name.removesuffix('.md')}.md").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
 
     def overview(self, _: Request) -> Response:
         """State of the stack, firing alerts and open pages; what cannot be asked says so itself."""

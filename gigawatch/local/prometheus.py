@@ -23,7 +23,7 @@ def configuration(site: str, ports: dict[str, int], interval: float, parts: set[
 
     def discovered(job: str, path: str) -> dict[str, Any]:
         url = f"http://127.0.0.1:{ports['sd']}/sd/{path}"
-        return {"job_name": job, "http_sd_configs": [{"url": url, "refresh_interval": "15s"}]}
+        return {"job_name": job, "http_sd_configs": [{"url": url, "refresh_interval": "5s"}]}
 
     jobs = [discovered("gigawatch-agent", "agents")]
     if "facility" in parts:

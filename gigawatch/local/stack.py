@@ -127,7 +127,8 @@ def _commands(wanted: Wanted, layout: Layout, ports: dict[str, int], interval: f
             *gigawatch, "viewer", "--prometheus", prometheus_url, "--scrape-interval", step,
             "--alertmanager", f"http://127.0.0.1:{ports['alertmanager']}",
             "--pager", f"http://127.0.0.1:{ports['pager']}",
-            "--dashboards", str(layout.etc / "dashboards"), *listen("viewer"),
+            "--dashboards", str(layout.etc / "dashboards"), "--runbooks", str(layout.etc / "runbooks"),
+            *listen("viewer"),
         ],
     }  # fmt: skip
     if wanted.simulated:

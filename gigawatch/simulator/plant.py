@@ -83,7 +83,7 @@ class Plant:
             self.step(warm_up / steps)
 
     def advance(self, seconds: float, longest: float | None = None) -> None:
-        """Move on by `seconds`, in equal steps of at most `longest` (by default as long as the plant allows)."""
+        """Move on by `seconds`, in equal steps of at most `longest` (default: as the plant allows)."""
         if longest is None:
             state = self.state
             calm = bool(

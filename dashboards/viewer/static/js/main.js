@@ -3,7 +3,8 @@
 import { getJson } from "./api.js";
 import { Board } from "./board.js";
 import { brand, themeButton } from "./controls.js";
-import { h, put } from "./dom.js";
+import { h, icon, put } from "./dom.js";
+import { markdown } from "./markdown.js";
 import { Overview } from "./overview.js";
 
 const root = document.getElementById("content");
@@ -25,7 +26,28 @@ function sorry(title, text) {
   );
 }
 
+function bar(title) {
+  const crumb = h("span", { class: "crumb" }, icon("right"));
+  put(
+    document.getElementById("bar"),
+    h("div", { class: "bar-main" }, brand(), crumb, h("h1", {}, title), h("div", { class: "spacer" }), themeButton()),
+  );
+}
+
+async function runbook(name) {
+  try {
+    const found = await getJson(`/api/runbooks/${name}`);
+    document.title = `${found.name} · runbook`;
+    bar("Runbook");
+    put(root, h("article", { class: "runbook" }, markdown(found.text)));
+  } catch (error) {
+    sorry("No such runbook", error.message);
+  }
+}
+
 async function start() {
+  const wanted = /^\/runbooks\/([^/]+)/.exec(location.pathname)?.[1];
+  if (wanted !== undefined) return runbook(wanted);
   const uid = /^\/d\/([^/]+)/.exec(location.pathname)?.[1];
   const [config, boards] = await Promise.all([getJson("/api/config"), getJson("/api/dashboards")]);
   if (uid === undefined) return new Overview(boards, config, root).start();

@@ -55,8 +55,13 @@ function table(lines) {
 }
 
 export function markdown(text) {
+  // Fenced code keeps its blank lines and marks; comments are for those who edit the file.
+  const parts = text.replace(/\r/g, "").replace(/<!--[\s\S]*?-->/g, "").split(/^```\w*\n([\s\S]*?)^```$/m);
+  return parts.flatMap((part, place) => (place % 2 ? h("pre", {}, h("code", {}, part.trimEnd())) : prose(part)));
+}
+
+function prose(text) {
   const blocks = text
-    .replace(/\r/g, "")
     .split(/\n{2,}|\n(?=#)|(?<=^#.*)\n|\n(?=[-*] )(?<![-*] .*\n)|\n(?=\d+\. )(?<!\d+\. .*\n)/m);
   return blocks
     .filter((block) => block.trim())
