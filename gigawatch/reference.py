@@ -37,7 +37,12 @@ def _metrics_page() -> str:
         "where the hardware or software supports it, or only after something has happened.",
     ]
     for domain in DOMAINS:
-        lines += ["", f"## {_TITLES[domain]}", "", "| Metric | Kind | Unit | Labels | From | When | Meaning |"]
+        lines += [
+            "",
+            f"## {_TITLES[domain]}",
+            "",
+            "| Metric | Kind | Unit | Labels | From | When | Meaning |",
+        ]
         lines.append("|---|---|---|---|---|---|---|")
         lines += [_row(metric) for metric in all_metrics() if domain_of(metric) == domain]
     return "\n".join(lines) + "\n"

@@ -55,7 +55,7 @@ INCIDENTS = (
         first_step="See on the board when it will throttle; plan the drain and the renewal of its paste "
         "before that.",
         board="gw-predict",
-        hold="15s",
+        hold="0s",
         keep="1m",
         steps=("Until then a lower power limit buys time.",),
         rehearse=("thermal-interface",),
@@ -84,7 +84,7 @@ INCIDENTS = (
         action=Action.DRAIN,
         first_step="Check that both couplings of {node} are fully seated; plan to flush its cold plates.",
         board="gw-predict",
-        hold="15s",
+        hold="0s",
         keep="1m",
         steps=("Take a coolant sample: conductivity, pH, particles.",),
         rehearse=("cold-plate-fouling",),

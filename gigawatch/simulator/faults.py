@@ -31,10 +31,10 @@ class FaultKind:
 
 _TABLE = (
     FaultKind("thermal-interface", "thermal paste of one GPU dries out: its resistance rises by 80 %",
-              ("gpu",), ramp=20),
+              ("gpu",), ramp=10),
     FaultKind("cold-plate-fouling",
               "the cold plates of one node clog: resistance of all its GPUs rises by 60 %",
-              ("node",), ramp=20),
+              ("node",), ramp=10),
     FaultKind("fan-failure", "half the fans of a node stop", ("node",), ramp=5),
     FaultKind("coolant-pump", "one pump of each coolant unit stops: the loop falls to about 60 % of its flow",
               ("loop", "cdu"), ramp=5),

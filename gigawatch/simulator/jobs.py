@@ -45,7 +45,7 @@ class Job:
     user: str = ""
     namespace: str = ""
     stage: str = ""
-    load: float = 0.7
+    load: float = 0.55
     """Inference: mean demand against capacity."""
     checkpoint_seconds: float = 600.0
     """Training: time between two checkpoints."""

@@ -50,7 +50,9 @@ def warnings(inventory: Inventory) -> list[str]:
             notes.append(f"rack '{rack.name}' hangs on {len(feeds)} feed(s): losing one takes it down")
     cooled = {device.loop for device in inventory.devices_with(Role.CDU)}
     notes.extend(
-        f"loop '{loop.name}' has no coolant unit (role cdu)" for loop in inventory.loops if loop.name not in cooled
+        f"loop '{loop.name}' has no coolant unit (role cdu)"
+        for loop in inventory.loops
+        if loop.name not in cooled
     )
     return notes
 
