@@ -204,7 +204,7 @@ def _kind(value: object) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as 500ms, 30s, 5m, 2h, 7d, 1w. Raises ValueError that says what is allowed."""
+    """Seconds of a duration such as 500ms, 30s, 5m, 2h, 7d, 1w. ValueError says what is allowed."""
     match = _DURATION.match(text.strip())
     if not match:
         raise ValueError(

@@ -73,7 +73,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A facility device. Power devices form a tree by `fed_by`; `feed` is the name of their utility intake."""
+    """A facility device. Power devices form a tree by `fed_by`, with utility intakes as roots."""
 
     name: str
     role: Role

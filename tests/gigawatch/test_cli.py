@@ -1,4 +1,4 @@
-"""The command line: help with an example everywhere, one line and the right status when something is wrong."""
+"""The command line: help with an example everywhere, one line and the right status if something is wrong."""
 
 from __future__ import annotations
 
