@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from alerts import alertmanager, grafana, pages, prometheus
-from alerts.rules import by_file
+from alerts.rules import by_group
 from gigawatch.artifacts import BuildOptions
 
 GENERATED = "alerts/generated"
@@ -26,11 +26,11 @@ def artifacts(options: BuildOptions) -> dict[str, str]:
         f"{GENERATED}/grafana-alerting.yml": grafana.provisioning(options),
         "docs/reference/alerts.md": pages.table(),
     }
-    for name, alerts in by_file().items():
+    for name, alerts in by_group().items():
         files[f"{GENERATED}/tests/{name}.yml"] = prometheus.unit_tests(name)
         files[f"{GENERATED}/tests/rules/{name}.yml"] = prometheus.rules_under_test(name)
         for alert in alerts:
-            files[f"docs/runbooks/{alert.name}.md"] = pages.runbook(alert, name)
+            files[f"docs/runbooks/{alert.name}.md"] = pages.runbook(alert)
     chart = replace(
         options, pace=1.0, viewer_url=CHART_VIEWER, runbook_url=CHART_RUNBOOKS, pager_url=CHART_PAGER
     )

@@ -12,7 +12,7 @@ import grafanalib.core as gl
 
 from alerts import common
 from alerts.model import KEEP_LEAST, Alert, Severity, paced
-from alerts.rules import by_file
+from alerts.rules import by_group
 from alerts.text import Dialect
 from alerts.yamltext import dump
 from gigawatch.artifacts import BuildOptions
@@ -86,7 +86,7 @@ def _rule(alert: Alert, options: BuildOptions) -> dict[str, Any]:
 def provisioning(options: BuildOptions) -> str:
     """File for Grafana's folder provisioning/alerting. The dead man's switch stays with Prometheus."""
     groups = []
-    for name, alerts in by_file().items():
+    for name, alerts in by_group().items():
         rules = [_rule(alert, options) for alert in alerts if alert.severity is not Severity.NONE]
         group = gl.AlertGroup(name=f"gigawatch-{name}", folder=FOLDER, evaluateInterval=INTERVAL)
         groups.append({"orgId": 1, **group.to_json_data(), "rules": rules})

@@ -7,7 +7,7 @@ import textwrap
 from alerts import common
 from alerts.cases import Case, Given, world
 from alerts.model import KEEP_LEAST, Alert, paced
-from alerts.rules import by_file
+from alerts.rules import by_group
 from alerts.text import Dialect
 from alerts.yamltext import HEADER, dump
 from gigawatch.artifacts import BuildOptions
@@ -32,7 +32,7 @@ def alert_rules(options: BuildOptions) -> str:
     """The file of all alerts, one group per domain."""
     groups = [
         {"name": f"gigawatch-alerts-{name}", "rules": [rule(alert, options) for alert in alerts]}
-        for name, alerts in by_file().items()
+        for name, alerts in by_group().items()
     ]
     return dump({"groups": groups}, "alerts/rules")
 
@@ -50,9 +50,9 @@ def recording_rules() -> str:
 
 
 def rules_under_test(name: str) -> str:
-    """The alerts of one file with the recording rules that they need: promtool evaluates every rule it is
+    """The alerts of one group with the recording rules that they need: promtool evaluates every rule it is
     given at every step, so that the whole set would take minutes."""
-    alerts = by_file()[name]
+    alerts = by_group()[name]
     needed = _needed(" ".join(alert.expr.text for alert in alerts))
     groups: list[dict[str, object]] = [
         {"name": group, "rules": [{"record": r.name, "expr": r.expr.text} for r in rules if r in needed]}
@@ -61,7 +61,7 @@ def rules_under_test(name: str) -> str:
     ]
     options = BuildOptions()
     groups.append({"name": f"gigawatch-alerts-{name}", "rules": [rule(alert, options) for alert in alerts]})
-    return dump({"groups": groups}, f"alerts/rules/{name}.py")
+    return dump({"groups": groups}, "alerts/rules")
 
 
 def _needed(text: str) -> set[Recorded]:
@@ -78,10 +78,10 @@ def _needed(text: str) -> set[Recorded]:
 
 
 def unit_tests(name: str) -> str:
-    """promtool's unit tests of the alerts of one file."""
-    tests = [_test(alert, case) for alert in by_file()[name] for case in alert.cases]
+    """promtool's unit tests of the alerts of one group."""
+    tests = [_test(alert, case) for alert in by_group()[name] for case in alert.cases]
     head = {"rule_files": [f"rules/{name}.yml"], "evaluation_interval": "1m"}
-    return dump({**head, "tests": tests}, f"the cases in alerts/rules/{name}.py")
+    return dump({**head, "tests": tests}, "the cases in alerts/rules")
 
 
 def _test(alert: Alert, case: Case) -> dict[str, object]:

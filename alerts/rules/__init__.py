@@ -1,33 +1,89 @@
-"""All alerts, one file per domain, in the order in which they are evaluated."""
+"""All alerts. A file holds one subject; the files of one group are evaluated together, in this order."""
 
 from __future__ import annotations
 
 from functools import cache
+from types import MappingProxyType, ModuleType
 
 from alerts.model import Alert
-from alerts.rules import cooling, gpu, gpu_errors, node, pipeline, power, predictive, tokens
+from alerts.rules import (
+    cooling_air,
+    cooling_leaks,
+    cooling_temperatures,
+    cooling_units,
+    gpu_errors,
+    gpu_heat,
+    gpu_links,
+    gpu_power,
+    gpu_presence,
+    node,
+    pipeline_paging,
+    pipeline_processes,
+    pipeline_prometheus,
+    pipeline_services,
+    pipeline_sources,
+    power_feeds,
+    power_meters,
+    power_racks,
+    power_supplies,
+    predictive,
+    tokens,
+)
 
-__all__ = ["all_alerts", "by_file"]
+__all__ = ["all_alerts", "by_group", "source_of"]
+
+_GROUPS: MappingProxyType[str, tuple[ModuleType, ...]] = MappingProxyType(
+    {
+        "gpu": (gpu_presence, gpu_heat, gpu_power, gpu_links, gpu_errors),
+        "node": (node,),
+        "power": (power_feeds, power_racks, power_supplies, power_meters),
+        "cooling": (cooling_units, cooling_leaks, cooling_temperatures, cooling_air),
+        "tokens": (tokens,),
+        "predictive": (predictive,),
+        "pipeline": (
+            pipeline_processes,
+            pipeline_sources,
+            pipeline_services,
+            pipeline_prometheus,
+            pipeline_paging,
+        ),
+    }
+)
+
+
+def _alerts(module: ModuleType) -> tuple[Alert, ...]:
+    found: tuple[Alert, ...] = module.ALERTS
+    return found
 
 
 @cache
-def by_file() -> dict[str, tuple[Alert, ...]]:
-    """Alerts by the file they stand in, which is also their rule group."""
+def by_group() -> dict[str, tuple[Alert, ...]]:
+    """Alerts by rule group."""
     return {
-        "gpu": gpu.ALERTS + gpu_errors.ALERTS,
-        "node": node.ALERTS,
-        "power": power.ALERTS,
-        "cooling": cooling.ALERTS,
-        "tokens": tokens.ALERTS,
-        "predictive": predictive.ALERTS,
-        "pipeline": pipeline.ALERTS,
+        group: tuple(alert for module in modules for alert in _alerts(module))
+        for group, modules in _GROUPS.items()
     }
+
+
+@cache
+def _sources() -> dict[str, str]:
+    return {
+        alert.name: f"{module.__name__.replace('.', '/')}.py"
+        for modules in _GROUPS.values()
+        for module in modules
+        for alert in _alerts(module)
+    }
+
+
+def source_of(alert: Alert) -> str:
+    """The file that declares the alert, from the root of the checkout."""
+    return _sources()[alert.name]
 
 
 @cache
 def all_alerts() -> tuple[Alert, ...]:
     """Every alert; their names are unique."""
-    found = tuple(alert for alerts in by_file().values() for alert in alerts)
+    found = tuple(alert for alerts in by_group().values() for alert in alerts)
     names = [alert.name for alert in found]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

@@ -14,6 +14,8 @@ from gigawatch.errors import UserError
 from gigawatch.topology import Inventory
 
 KINDS = ("training", "inference", "idle")
+DEFAULT_LOAD = 0.55
+"""Mean demand on an engine against its capacity: an afternoon peak with noise stays below saturation."""
 STAGES = workload.GPU_ALLOCATION_INFO.values["stage"]
 _FIELDS = (
     "kind",
@@ -45,7 +47,7 @@ class Job:
     user: str = ""
     namespace: str = ""
     stage: str = ""
-    load: float = 0.55
+    load: float = DEFAULT_LOAD
     """Inference: mean demand against capacity."""
     checkpoint_seconds: float = 600.0
     """Training: time between two checkpoints."""
@@ -137,7 +139,7 @@ def _parse(at: str, row: Mapping[str, object], inventory: Inventory) -> Job:
     return Job(
         kind, name, tuple(nodes), _text(at, row, "model"), _text(at, row, "engine") or "vllm", _text(at,
         row, "user"),
-        _text(at, row, "namespace"), stage, _number(at, row, "load", 0.7, 0.0, 2.0),
+        _text(at, row, "namespace"), stage, _number(at, row, "load", DEFAULT_LOAD, 0.0, 2.0),
         60 * _number(at, row, "checkpoint_minutes", 10.0, 1.0, 1440.0),
     )  # fmt: skip
 

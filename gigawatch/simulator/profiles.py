@@ -37,8 +37,8 @@ class GpuProfile:
     """Dense bfloat16."""
     resistance_liquid: float
     resistance_air: float
-    tau_liquid: float = 40.0
-    tau_air: float = 80.0
+    tau_liquid: float = 18.0
+    tau_air: float = 60.0
 
 
 _HOPPER = (83.0, 87.0, 92.0, 95.0)

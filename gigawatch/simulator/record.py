@@ -69,6 +69,7 @@ def simulate(
     plant = Plant(scenario.inventory, scenario.seed, scenario.start, scenario.jobs)
     plant.set_faults(scenario.faults)
     failures: dict[int, float] = {}
+    failed = np.zeros(plant.layout.sizes["G"], bool)
     with _whole(out) as data_file, _whole(truth) as truth_file:
         writer = opener(data_file, plant)
         for moment in range(scenario.samples):
@@ -76,7 +77,7 @@ def simulate(
             # Adding up steps would drift: the clock is set from the count.
             plant.skip_to(scenario.start + (moment + 1) * scenario.step)
             writer.write(plant.time, _columns(plant.layout, plant.state))
-            _watch(plant, failures)
+            failed = _watch(plant, failures, failed)
             progress((moment + 1) / scenario.samples)
         writer.close()
         if truth_file is not None:
@@ -147,19 +148,24 @@ def _gpus_of(plant: Plant, fault: Fault) -> Index:
     return np.flatnonzero(np.isin(layout.node_rack[layout.gpu_node], [layout.rack[rack] for rack in racks]))
 
 
-def _watch(plant: Plant, failures: dict[int, float]) -> None:
-    """Note when the first GPU of each fault's target throttles by heat or is lost."""
+def _watch(plant: Plant, failures: dict[int, float], before: Array) -> Array:
+    """Note when the first GPU of each fault's target throttles by heat or is lost; return which do now.
+
+    A GPU that failed before the fault began is no sign of this fault.
+    """
     s = plant.state
-    failed = (s.thermal_cap < 0.985) | (s.lost > 0)
-    if not failed.any():
-        return
+    now = np.asarray((s.thermal_cap < 0.985) | (s.lost > 0))
+    fresh = now & ~before
+    if not fresh.any():
+        return now
     for number, fault in enumerate(plant.faults):
         if (
             number not in failures
             and fault.start <= s.time <= fault.end
-            and failed[_gpus_of(plant, fault)].any()
+            and fresh[_gpus_of(plant, fault)].any()
         ):
             failures[number] = s.time
+    return now
 
 
 def _write_truth(file: IO[bytes], scenario: Scenario, failures: dict[int, float]) -> None:
