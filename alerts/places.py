@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from gigawatch.promql import Expr, Match, many_to_one, max_by, min_by, on, recorded, recording, sum_by
+from gigawatch.promql import (
+    Expr,
+    Match,
+    Selector,
+    foreign,
+    many_to_one,
+    max_by,
+    min_by,
+    on,
+    recorded,
+    recording,
+    sum_by,
+)
 
 NODE = ("site", "rack", "node")
 GPU = (*NODE, "gpu", "uuid")
@@ -63,3 +75,17 @@ def without(left: Expr, right: Expr, *labels: str) -> Expr:
 def compare(left: Expr, operator: str, right: Expr, labels: tuple[str, ...]) -> Expr:
     """Keep the series of `left` that compare so with the one series of `right` that has equal `labels`."""
     return many_to_one(left, operator, right, labels)
+
+
+def existed(selector: Selector, ago: str) -> Expr:
+    """The series as they were so long ago; those that are younger are not there."""
+    return Expr(f"{selector.text} offset {ago}", selector.labels, selector.unit)
+
+
+def settled(expr: Expr, seconds: int) -> Expr:
+    """Not while Prometheus itself is younger than that: a stack that starts again still sees what its last
+    run left behind, and its parts need a moment."""
+    young = foreign(
+        f'max by (site) (time() - process_start_time_seconds{{job="prometheus"}}) < {seconds}', ("site",)
+    )
+    return without(expr, young, "site")

@@ -10,12 +10,11 @@ from alerts.places import (
     at_loop,
     compare,
 )
-from gigawatch.catalogue import facility
+from gigawatch.catalogue import facility, site
 from gigawatch.promql import (
     absolute,
     many_to_one,
     max_by,
-    quantile_over_time,
     recorded,
     recording,
     series,
@@ -26,11 +25,9 @@ _SAFETY = "Water next to live parts: do not reach in before power is off there."
 
 _supply_by = max_by(series(facility.COOLANT_SUPPLY_TEMPERATURE, circuit="tcs"), *DEVICE)
 _setpoint_by = max_by(series(facility.COOLANT_SETPOINT, circuit="tcs"), *DEVICE)
-_usual_setpoint = max_by(
-    quantile_over_time(0.5, series(facility.COOLANT_SETPOINT, circuit="tcs"), "6h"), *DEVICE
-)
+_planned_setpoint = max_by(series(site.LOOP_SUPPLY_SETPOINT), "site", "loop")
 _over_setpoint = many_to_one(_supply_by, "-", _setpoint_by, ("site", "device"))
-_setpoint_moved = absolute(many_to_one(_setpoint_by, "-", _usual_setpoint, ("site", "device")))
+_setpoint_moved = absolute(many_to_one(at_device(_setpoint_by), "-", _planned_setpoint, ("site", "loop")))
 _supply = recorded(recording.LOOP_SUPPLY)
 _rise = recorded(recording.LOOP_RETURN) - _supply
 _dew = max_by(series(facility.DEW_POINT, position="room"), "site", "hall")
@@ -43,6 +40,10 @@ def _supply_at(values: float | str, circuit: str = "tcs") -> Given:
 
 def _setpoint_at(values: float | str) -> Given:
     return given(facility.COOLANT_SETPOINT, values, device="cdu-1", circuit="tcs")
+
+
+def _planned(celsius: float) -> Given:
+    return given(site.LOOP_SUPPLY_SETPOINT, celsius, loop="loop-1", hall="h1", job="gigawatch-sd")
 
 
 ALERTS = (
@@ -95,13 +96,13 @@ ALERTS = (
     ),
     Alert(
         name="CoolantSetpointMoved",
-        expr=at_device(_setpoint_moved > 1),
+        expr=_setpoint_moved > 1,
         severity=Severity.WARNING,
         domain=Domain.COOLING,
         scope=Scope.LOOP,
-        summary="The set point of {device} was moved by {value:.1f} K",
-        description="The supply set point is {value:.1f} K away from its median of the last six hours.",
-        cause="Somebody changed it, or a building control system did.",
+        summary="The set point of {device} is {value:.1f} K off its plan",
+        description="The supply set point is {value:.1f} K away from what the inventory plans for {loop}.",
+        cause="Somebody changed it, or a building control system did; or the plan is not up to date.",
         consequence="Warmer: {gpus_on_loop} GPUs lose margin. Colder: water may condense on the piping.",
         action=Action.NONE,
         first_step="Ask facility whether it is meant; if not, set it back.",
@@ -109,10 +110,19 @@ ALERTS = (
         hold="1m",
         rehearse=("cdu-setpoint",),
         symptom_of=("loop-unit", "feed"),
-        note="The median follows a change that is meant within three hours, and the alert ends by itself.",
+        note="If the change is meant, write it into the inventory (supply_celsius): the alert ends.",
         cases=(
-            Case("raised", (_setpoint_at(turning(30, 20, 42)),), ("loop-1",), at="15m"),
-            Case("as ever", (_setpoint_at(30),), at="15m"),
+            Case(
+                "raised",
+                (_setpoint_at(turning(30, 10, 42)), _planned(30)),
+                ("loop-1",),
+                carries={"device": "cdu-1", "loop": "loop-1", "feed": "utility-a", "hall": "h1"},
+            ),
+            Case("raised before monitoring began", (_setpoint_at(42), _planned(30)), ("loop-1",), at="2m"),
+            Case("lowered", (_setpoint_at(18), _planned(30)), ("loop-1",)),
+            Case("as planned", (_setpoint_at(30.5), _planned(30))),
+            Case("moved back", (_setpoint_at(turning(42, 10, 30)), _planned(30))),
+            Case("no plan", (_setpoint_at(42),)),
         ),
     ),
     Alert(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from alerts.cases import Case, given, rising, target, turning
+from alerts.cases import Case, given, other, rising, target, turning
 from alerts.model import Action, Alert, Domain, Scope, Severity
-from alerts.places import HARDWARE, NODE, at_bmc, at_node, both
+from alerts.places import HARDWARE, NODE, at_bmc, at_node, both, settled
 from gigawatch.catalogue import fabric, facility, host
 from gigawatch.promql import (
     Expr,
@@ -70,7 +70,7 @@ DOWN = (
     ),
     Alert(
         name="NodesLost",
-        expr=both(_lost_share >= 0.25, count_by(_down, "site") > 3, "site"),
+        expr=settled(both(_lost_share >= 0.25, count_by(_down, "site") > 3, "site"), 60),
         severity=Severity.CRITICAL,
         domain=Domain.NODE,
         scope=Scope.SITE,
@@ -91,6 +91,14 @@ DOWN = (
                     target("gigawatch-agent", 1, node="n1", rack="r1"),
                 ),
                 ("s1",),
+            ),
+            Case(
+                "Prometheus has just started",
+                (
+                    *(target("gigawatch-agent", 0, node=f"m{i}", rack="r1") for i in range(4)),
+                    target("gigawatch-agent", 1, node="n1", rack="r1"),
+                    other("process_start_time_seconds", 570, job="prometheus", instance="i1"),
+                ),
             ),
             Case(
                 "one of five",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alerts.cases import Case, given, other, rising, turning
 from alerts.model import Action, Alert, Domain, Scope, Severity
+from alerts.places import settled
 from gigawatch.catalogue import own
 from gigawatch.promql import (
     age,
@@ -66,7 +67,7 @@ ALERTS = (
     ),
     Alert(
         name="HeartbeatLate",
-        expr=max_by(age(series(own.PAGER_HEARTBEAT)), "site") > 180,
+        expr=settled(max_by(age(series(own.PAGER_HEARTBEAT)), "site") > 180, 60),
         severity=Severity.WARNING,
         domain=Domain.PIPELINE,
         scope=Scope.PROCESS,

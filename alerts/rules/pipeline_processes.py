@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from alerts.cases import Case, Given, given, rising, target, turning
+from alerts.cases import Case, Given, given, other, rising, target, turning
 from alerts.model import Action, Alert, Domain, Scope, Severity
-from alerts.places import (
-    both,
-)
+from alerts.places import both, settled
 from gigawatch.catalogue import own
 from gigawatch.promql import (
     foreign,
@@ -53,7 +51,7 @@ PROCESSES = (
     ),
     Alert(
         name="ProcessDown",
-        expr=both(_process_up.equals(0), _was_up, "site", "process"),
+        expr=settled(both(_process_up.equals(0), _was_up, "site", "process"), 30),
         severity=Severity.CRITICAL,
         domain=Domain.PIPELINE,
         scope=Scope.PROCESS,
@@ -68,6 +66,23 @@ PROCESSES = (
         hold="10s",
         cases=(
             Case("stopped", (_process(turning(1, 10, 0)),), ("agent",)),
+            Case(
+                "the stack starts again",
+                (
+                    _process("1+0x9 _x2 0+0x10"),
+                    other("process_start_time_seconds", 345, job="prometheus", instance="i1"),
+                ),
+                at="6m",
+            ),
+            Case(
+                "it is still down when the stack has started",
+                (
+                    _process("1+0x9 _x2 0+0x10"),
+                    other("process_start_time_seconds", 345, job="prometheus", instance="i1"),
+                ),
+                ("agent",),
+                at="9m",
+            ),
             Case("starts for the first time", (_process("0+0x3 1+0x60"),), at="1m"),
             Case("runs", (_process(1),)),
         ),

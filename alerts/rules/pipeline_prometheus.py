@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alerts.cases import Case, other, rising
+from alerts.cases import Case, other, rising, turning
 from alerts.model import Action, Alert, Domain, Scope, Severity
 from gigawatch.promql import (
     foreign,
@@ -17,12 +17,12 @@ ALERTS = (
             "increase(prometheus_rule_evaluation_failures_total[5m])",
             ("site", "job", "instance", "rule_group"),
         )
-        > 0,
+        > 2,
         severity=Severity.CRITICAL,
         domain=Domain.PIPELINE,
         scope=Scope.PROCESS,
         summary="Prometheus cannot evaluate rules",
-        description="Failures in {rule_group} within five minutes.",
+        description="About {value:.0f} failures in {rule_group} within five minutes.",
         cause="Two series where a rule expects one (a node that is described twice), or a limit that was "
         "hit.",
         consequence="Those alerts and figures are blind.",
@@ -43,6 +43,18 @@ ALERTS = (
                     ),
                 ),
                 ("prometheus",),
+            ),
+            Case(
+                "failed once",
+                (
+                    other(
+                        "prometheus_rule_evaluation_failures_total",
+                        turning(0, 15, 1),
+                        job="prometheus",
+                        instance="i1",
+                        rule_group="g",
+                    ),
+                ),
             ),
             Case(
                 "works",
@@ -150,7 +162,7 @@ ALERTS = (
     ),
     Alert(
         name="AlertsNotDelivered",
-        expr=foreign("increase(prometheus_notifications_errors_total[5m])", _NOTIFY) > 0,
+        expr=foreign("increase(prometheus_notifications_errors_total[5m])", _NOTIFY) > 2,
         severity=Severity.CRITICAL,
         domain=Domain.PIPELINE,
         scope=Scope.PROCESS,
@@ -161,12 +173,24 @@ ALERTS = (
         action=Action.RESTART_APP,
         first_step="Does Alertmanager's /-/ready answer?",
         board="gw-pipeline",
-        hold="2m",
+        hold="1m",
+        note="The dead man's switch alone is sent once a minute: three failures are minutes of silence.",
         cases=(
             Case(
                 "fails",
                 (other("prometheus_notifications_errors_total", rising(1), job="prometheus", instance="i1"),),
                 ("prometheus",),
+            ),
+            Case(
+                "Alertmanager was a moment late",
+                (
+                    other(
+                        "prometheus_notifications_errors_total",
+                        turning(0, 15, 1),
+                        job="prometheus",
+                        instance="i1",
+                    ),
+                ),
             ),
             Case(
                 "works", (other("prometheus_notifications_errors_total", 0, job="prometheus", instance="i1"),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alerts.cases import Case, given, rising, turning
 from alerts.model import Action, Alert, Domain, Scope, Severity
+from alerts.places import settled
 from gigawatch.catalogue import findings, own
 from gigawatch.promql import (
     age,
@@ -18,7 +19,7 @@ _last_run = min_by(age(series(findings.ANALYTICS_LAST_SUCCESS)), "site")
 ALERTS = (
     Alert(
         name="AnalyticsStale",
-        expr=_last_run > 180,
+        expr=settled(_last_run > 180, 60),
         severity=Severity.WARNING,
         domain=Domain.PIPELINE,
         scope=Scope.PROCESS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alerts.cases import Case, Given, given, rising, stopping
 from alerts.model import Action, Alert, Domain, Scope, Severity
-from alerts.places import NODE, at_node, both
+from alerts.places import NODE, at_node, both, existed
 from gigawatch.catalogue import Metric, gpu, workload
 from gigawatch.promql import (
     age,
@@ -38,6 +38,7 @@ _tpj = recorded(recording.MODEL_TOKENS_PER_JOULE)
 _power = recorded(recording.MODEL_POWER)
 _usual_tpj = quantile_over_time(0.5, _tpj, "6h")
 _usual_power = quantile_over_time(0.5, _power, "6h")
+_hour_ago = existed(_tpj, "1h")
 
 
 def _engine(metric: Metric, values: float | str, **labels: str) -> Given:
@@ -235,7 +236,7 @@ INFERENCE = (
         name="TokensPerJouleDropped",
         expr=both(
             many_to_one(_tpj, "<", _usual_tpj * 0.6, ("site", "model")),
-            on(_power, ">", _usual_power * 0.9, "site", "model"),
+            both(on(_power, ">", _usual_power * 0.9, "site", "model"), _hour_ago, "site", "model"),
             "site",
             "model",
         ),
@@ -251,7 +252,8 @@ INFERENCE = (
         first_step="Compare the replicas of {model}; look at clocks, then at what was changed last.",
         board="gw-tokens",
         hold="15m",
-        note="Judged only while power is at its usual level, because efficiency falls at night by itself.",
+        note="Judged only while power is at its usual level, because efficiency falls at night by itself, "
+        "and only after an hour of history.",
         symptom_of=("storage",),
         cases=(
             Case(
@@ -259,7 +261,7 @@ INFERENCE = (
                 (
                     given(
                         workload.INFERENCE_TOKENS,
-                        "0+60000x60 3600000+20000x200",
+                        "0+60000x120 7200000+20000x200",
                         kind="generation",
                         source="computed",
                         **_WHO,
@@ -268,7 +270,7 @@ INFERENCE = (
                     _serves(),
                 ),
                 ("llama",),
-                at="55m",
+                at="1h25m",
             ),
             Case(
                 "as ever",
@@ -279,13 +281,15 @@ INFERENCE = (
                     _energy(),
                     _serves(),
                 ),
-                at="55m",
+                at="1h25m",
             ),
         ),
     ),
 )
 
-_steps = max_by(rate(series(workload.TRAINING_STEPS), "5m"), *NODE, "job_id", "model")
+_RUN = (*NODE, "job_id", "model")
+_steps = max_by(rate(series(workload.TRAINING_STEPS), "5m"), *_RUN)
+_old_steps = max_by(existed(series(workload.TRAINING_STEPS), "5m"), *_RUN)
 _wait = max_by(rate(series(workload.TRAINING_RANK_WAIT), "2m"), *NODE, "gpu", "uuid", "job_id")
 _wait_of_job = avg_by(_wait, "site", "job_id")
 _checkpoint = max_by(age(series(workload.TRAINING_CHECKPOINT_TIMESTAMP)), *NODE, "job_id", "model")
@@ -298,7 +302,7 @@ def _rank(gpu: str, per_step: float) -> Given:
 TRAINING = (
     Alert(
         name="TrainingStalled",
-        expr=at_node(_steps.equals(0)),
+        expr=at_node(both(_steps.equals(0), _old_steps, *_RUN)),
         severity=Severity.CRITICAL,
         domain=Domain.TOKENS,
         scope=Scope.NODE,
@@ -320,6 +324,8 @@ TRAINING = (
         cases=(
             Case("stands", (given(workload.TRAINING_STEPS, stopping(10, 20), **_JOB),), ("42",), at="20m"),
             Case("runs", (given(workload.TRAINING_STEPS, rising(10), **_JOB),), at="20m"),
+            Case("has just begun", (given(workload.TRAINING_STEPS, "_x24 0+0x200", **_JOB),), at="16m"),
+            Case("never began", (given(workload.TRAINING_STEPS, "_x24 0+0x200", **_JOB),), ("42",), at="22m"),
             Case(
                 "writes a checkpoint",
                 (given(workload.TRAINING_STEPS, "0+10x20 200+0x4 210+10x100", **_JOB),),

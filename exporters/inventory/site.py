@@ -35,6 +35,7 @@ def _places(inventory: Inventory) -> Iterator[Reading]:
         yield Reading(site.NODE_INFO, labels, 1.0)
         yield Reading(site.GPUS_EXPECTED, (node.name, rack.name), float(node.gpus))
     for loop in inventory.loops:
+        yield Reading(site.LOOP_SUPPLY_SETPOINT, (loop.name, loop.hall), loop.supply_celsius)
         for name in loop.racks:
             yield Reading(site.LOOP_RACK_INFO, (loop.name, name, loop.hall), 1.0)
 

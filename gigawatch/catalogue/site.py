@@ -32,6 +32,13 @@ DEVICE_INFO = _site(
 LOOP_RACK_INFO = _site(
     "loop_rack_info", Kind.INFO, Unit.COUNT, "Which cooling loop serves which rack.", ("loop", "rack", "hall")
 )
+LOOP_SUPPLY_SETPOINT = _site(
+    "loop_supply_setpoint_celsius",
+    Kind.GAUGE,
+    Unit.CELSIUS,
+    "Supply temperature that the inventory plans for a cooling loop.",
+    ("loop", "hall"),
+)
 METER_INFO = _site(
     "meter_info",
     Kind.INFO,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -173,10 +174,19 @@ def _end_left_overs(layout: Layout) -> int:
     return ended
 
 
+def _program() -> str:
+    """How to call this program from here: by name where that finds it, else by its path."""
+    here = Path(sys.prefix) / "bin" / "gigawatch"
+    found = shutil.which("gigawatch")
+    if found and Path(found).resolve() == here.resolve():
+        return "gigawatch"
+    return os.path.relpath(here) if here.is_relative_to(Path.cwd()) else str(here)
+
+
 def announce(plan: Plan) -> str:
     """What a person wants to know once the stack is up."""
     urls = {part.name: part.url for part in plan.parts}
-    gigawatch = Path(sys.argv[0]).name or "gigawatch"
+    gigawatch = _program()
     rows = [
         ("dashboards", urls.get("grafana") or urls.get("viewer", "")),
         ("pager", urls.get("pager", "")),

@@ -52,7 +52,7 @@ def _loops(layout: Layout, state: State, effects: Effects, dt: float) -> None:
     loops, of_unit = layout.sizes["L"], layout.cdu_loop
     powered = state.live[layout.cdu_device] > 0
     state.leak[:] = effects.leak
-    filling = np.where(effects.leak > 0, -0.004 * effects.leak, 0.002 * (state.reservoir < FULL_RESERVOIR))
+    filling = np.where(effects.drain > 0, -0.004 * effects.drain, 0.002 * (state.reservoir < FULL_RESERVOIR))
     state.reservoir[:] = np.clip(state.reservoir + filling * dt, 0.0, FULL_RESERVOIR)
     wet = np.clip(state.reservoir / LOW_RESERVOIR, 0.0, 1.0)
     running = np.where(powered & (effects.unit_dead < 0.5), 1.0, 0.0) * (

@@ -50,6 +50,9 @@ class Effects:
         self.unit_dead = zeros("C")
         self.setpoint = zeros("C")
         self.leak = zeros("C")
+        """Leaks that a coolant unit's own sensor sees."""
+        self.drain = zeros("C")
+        """Leaks that empty a unit's reservoir, wherever they are."""
         self.feed = zeros("D")
         self.ups = zeros("D")
         self.foreign = zeros("D")
@@ -120,9 +123,12 @@ def _restriction(e: Effects, target: Target, level: float, _: float) -> None:
 
 def _leak(e: Effects, target: Target, level: float, _: float) -> None:
     units = e.units(target)
-    e.leak[units] = np.maximum(e.leak[units], level if target.kind != "node" else 0.5 * level)
     if target.kind == "node":
+        e.drain[units] = np.maximum(e.drain[units], 0.5 * level)
         e.node_leak[e.layout.node[target.name]] = 1
+    else:
+        e.drain[units] = np.maximum(e.drain[units], level)
+        e.leak[units] = np.maximum(e.leak[units], level)
 
 
 def _hot_air(e: Effects, target: Target, level: float, _: float) -> None:

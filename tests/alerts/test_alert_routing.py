@@ -96,8 +96,12 @@ class Listener:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.server_address[1]}"
 
-    def pages(self) -> list[dict]:
-        return [body for path, body in self.received if path == "/webhook/page"]
+    def pages(self, site: str) -> list[dict]:
+        return [
+            body
+            for path, body in self.received
+            if path == "/webhook/page" and body["commonLabels"].get("site") == site
+        ]
 
 
 def free_port() -> int:
@@ -106,8 +110,10 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[tuple[Listener, str]]:
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, str]]:
+    """One Alertmanager for all tests: each plays on a site of its own."""
+    tmp_path = tmp_path_factory.mktemp("alertmanager")
     if ALERTMANAGER is None:
         pytest.skip("Alertmanager is not installed")
     listener, port = Listener(), free_port()
@@ -155,47 +161,48 @@ def post(url: str, alerts: list[dict[str, str]], ended: bool = False) -> None:
     assert urllib.request.urlopen(request, timeout=5).status == 200
 
 
-def labels(name: str, place: str, **more: str) -> dict[str, str]:
+def labels(name: str, place: str, site: str, **more: str) -> dict[str, str]:
     alert = next(a for a in all_alerts() if a.name == name)
     return {"alertname": name, "severity": alert.severity, "domain": alert.domain, "scope": alert.scope,
-            "site": "s1", "place": place, **more}  # fmt: skip
+            "site": site, "place": place, **more}  # fmt: skip
 
 
-def hot_gpus(loop: str, node: str) -> list[dict[str, str]]:
-    return [
-        labels("GpuThermalSlowdown", f"{node}/gpu{i}", rack="r1", node=node, gpu=str(i), loop=loop, hall="h1")
-        for i in range(8)
-    ]
+def hot_gpus(site: str, loop: str, node: str) -> list[dict[str, str]]:
+    more = {"rack": "r1", "node": node, "loop": loop, "hall": "h1"}
+    return [labels("GpuThermalSlowdown", f"{node}/gpu{i}", site, gpu=str(i), **more) for i in range(8)]
+
+
+def failed_unit(site: str) -> dict[str, str]:
+    return labels("CduFailed", "loop-1", site, loop="loop-1", device="cdu-1", hall="h1", feed="utility-a")
 
 
 def test_a_failed_coolant_unit_is_one_page_and_ends_as_one(stack: tuple[Listener, str]) -> None:
     listener, url = stack
-    cause = labels("CduFailed", "loop-1", loop="loop-1", device="cdu-1", hall="h1", feed="utility-a")
-    alerts = [cause, *hot_gpus("loop-1", "n1"), *hot_gpus("loop-1", "n2"),
-              labels("CoolantFlowLow", "loop-1", loop="loop-1", hall="h1", feed="utility-a")]  # fmt: skip
+    slow = labels("CoolantFlowLow", "loop-1", "s1", loop="loop-1", hall="h1", feed="utility-a")
+    alerts = [failed_unit("s1"), *hot_gpus("s1", "loop-1", "n1"), *hot_gpus("s1", "loop-1", "n2"), slow]
     post(url, alerts)
-    wait(listener.pages)
+    wait(lambda: listener.pages("s1"))
     time.sleep(3)
-    assert [page["commonLabels"]["alertname"] for page in listener.pages()] == ["CduFailed"]
+    assert [page["commonLabels"]["alertname"] for page in listener.pages("s1")] == ["CduFailed"]
     post(url, alerts, ended=True)
-    wait(lambda: any(page["status"] == "resolved" for page in listener.pages()))
+    wait(lambda: any(page["status"] == "resolved" for page in listener.pages("s1")))
 
 
 def test_gpus_of_another_loop_and_of_one_node(stack: tuple[Listener, str]) -> None:
     listener, url = stack
-    cause = labels("CduFailed", "loop-1", loop="loop-1", device="cdu-1", hall="h1", feed="utility-a")
-    post(url, [cause, *hot_gpus("loop-2", "n9")])
-    wait(lambda: len(listener.pages()) >= 2)
+    post(url, [failed_unit("s2"), *hot_gpus("s2", "loop-2", "n9")])
+    wait(lambda: len(listener.pages("s2")) >= 2)
     time.sleep(3)
-    sizes = {page["commonLabels"]["alertname"]: len(page["alerts"]) for page in listener.pages()}
+    sizes = {page["commonLabels"]["alertname"]: len(page["alerts"]) for page in listener.pages("s2")}
     assert sizes == {"CduFailed": 1, "GpuThermalSlowdown": 8}
 
 
 def test_warnings_about_the_same_thing_and_the_heartbeat(stack: tuple[Listener, str]) -> None:
     listener, url = stack
-    post(url, [labels("BreakerNearLimit", "r1", rack="r1"), labels("BreakerLoadHigh", "r1", rack="r1"),
-               labels("BreakerLoadHigh", "r2", rack="r2"),
-               {**labels("Watchdog", "monitoring"), "severity": "none"}])  # fmt: skip
+    post(url, [labels("BreakerNearLimit", "r1", "s3", rack="r1"),
+               labels("BreakerLoadHigh", "r1", "s3", rack="r1"),
+               labels("BreakerLoadHigh", "r2", "s3", rack="r2"),
+               {**labels("Watchdog", "monitoring", "s3"), "severity": "none"}])  # fmt: skip
     wait(lambda: {path for path, _ in listener.received}
          >= {"/webhook/page", "/webhook/ticket", "/webhook/heartbeat"})  # fmt: skip
     time.sleep(2)

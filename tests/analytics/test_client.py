@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analytics.prometheus import AnswerError, Login, Prometheus, QueryError
@@ -23,9 +23,10 @@ def answer(values, label="uuid"):
                       separators=(",", ":")).encode()  # fmt: skip
 
 
-@pytest.fixture
-def server():
-    state = {"body": b"", "status": 200, "headers": {}}
+@pytest.fixture(scope="module")
+def answering():
+    """One server for all tests: its address, and what it answers with."""
+    state = {}
 
     def handle(request):
         state["headers"] = request.headers
@@ -36,6 +37,18 @@ def server():
     running = serve(app, "127.0.0.1:0")
     yield running.url, state
     running.close()
+
+
+@pytest.fixture
+def server(answering):
+    url, state = answering
+    state.update(body=b"", status=200, headers={})
+    return url, state
+
+
+@pytest.fixture
+def client(server):
+    return Prometheus(server[0])
 
 
 def test_labels_are_read_once_and_again_when_they_change(server):
@@ -71,17 +84,12 @@ def test_other_answers_are_refused_in_one_line(server, body):
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=300))
-def test_any_bytes_are_an_answer_error(body):
-    app = App()
-    app.route("POST", "/api/v1/query", lambda _: Response(body))
-    running = serve(app, "127.0.0.1:0")
-    try:
-        with pytest.raises(AnswerError):
-            Prometheus(running.url).query("x", 0)
-    finally:
-        running.close()
+def test_any_bytes_are_an_answer_error(server, client, body):
+    server[1]["body"] = body
+    with pytest.raises(AnswerError):
+        client.query("x", 0)
 
 
 def test_refusals_name_the_reason_and_never_the_secret(server, tmp_path):

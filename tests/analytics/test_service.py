@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import socket
 import subprocess
 import time
 import urllib.request
@@ -16,7 +18,7 @@ from analytics.state import FILE
 from gigawatch.catalogue import findings, gpu, own, site, workload
 from gigawatch.promql import recording
 from gigawatch.readings import Reading
-from gigawatch.serving import CONTENT_TYPE, App, Request, Response, free_port, render, serve
+from gigawatch.serving import CONTENT_TYPE, App, Request, Response, render, serve
 
 pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
 
@@ -45,6 +47,15 @@ class Exporter:
         return f'{text}{recording.LOOP_SUPPLY.name}{{loop="loop-1"}} 30\n'.encode()
 
 
+def scraped(url):
+    question = f"{url}/api/v1/query?query=count({workload.GPU_ALLOCATION_INFO.name})"
+    try:
+        with urllib.request.urlopen(question, timeout=10) as answer:
+            return bool(json.load(answer)["data"]["result"])
+    except OSError:
+        return False
+
+
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory):
     exporter = Exporter()
@@ -59,7 +70,9 @@ def prometheus(tmp_path_factory):
         "    labels: {site: s, rack: r1, node: n1}\n"
         "  honor_labels: true\n"
     )
-    port = free_port(19390)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     process = subprocess.Popen(
         ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
          f"--web.listen-address=127.0.0.1:{port}"],
@@ -67,12 +80,12 @@ def prometheus(tmp_path_factory):
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"{url}/-/ready", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
+        # The service asks for jobs only now and then: what it is to find is there before it begins.
+        end = time.monotonic() + 60
+        while not scraped(url):
+            assert process.poll() is None, "Prometheus ended"
+            assert time.monotonic() < end, "Prometheus has no samples"
+            time.sleep(0.1)
         yield url, exporter
     finally:
         process.kill()
@@ -81,17 +94,17 @@ def prometheus(tmp_path_factory):
 
 
 def service(url, state, **more):
-    settings = Settings(prometheus=PrometheusSettings(url=url, timeout=5), state=state, interval=1, **more)
+    settings = Settings(prometheus=PrometheusSettings(url=url, timeout=30), state=state, interval=1, **more)
     return build_service(settings)
 
 
-def until(step, wanted, seconds=25):
+def until(step, wanted, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         step()
         if wanted():
             return
-        time.sleep(0.5)
+        time.sleep(0.1)
     raise AssertionError("did not happen in time")
 
 

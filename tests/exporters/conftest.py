@@ -49,7 +49,7 @@ class Served:
         self.url = self._await_url()
 
     def _await_url(self) -> str:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             told = re.search(r"https?://[\w.]+:\d+", self.log.read_text())
             if told:
@@ -59,7 +59,7 @@ class Served:
             time.sleep(0.05)
         raise AssertionError(f"did not start: {self.log.read_text()}")
 
-    def get(self, path: str = "/metrics", accept: str = "", timeout: float = 5) -> str:
+    def get(self, path: str = "/metrics", accept: str = "", timeout: float = 30) -> str:
         request = urllib.request.Request(self.url + path, headers={"Accept": accept} if accept else {})
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return str(answer.read().decode())
@@ -68,7 +68,7 @@ class Served:
         return parse(self.get(path))
 
     def wait_for(
-        self, met: Callable[[Samples], bool], seconds: float = 20, path: str = "/metrics"
+        self, met: Callable[[Samples], bool], seconds: float = 60, path: str = "/metrics"
     ) -> Samples:
         """Samples as soon as the condition holds; the time limit is for crowded machines."""
         deadline = time.monotonic() + seconds
@@ -126,7 +126,7 @@ def run_served(tmp_path: Path) -> Iterator[Callable[..., Served]]:
             for member in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     member.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 class GpuAgent(Served):

@@ -65,7 +65,7 @@ def test_a_mount_whose_server_is_gone_holds_up_nobody(tmp_path: Path) -> None:
         if path == "/with blank":
             raise OSError("stale file handle")
 
-    source = MountSource(30.0, patience=0.2, proc=tmp_path, probe=probe)
+    source = MountSource(30.0, patience=0.5, proc=tmp_path, probe=probe)
 
     def values(metric: Metric) -> dict[str, float]:
         return {r.labels[0]: r.value for r in readings if r.metric is metric}
@@ -73,14 +73,14 @@ def test_a_mount_whose_server_is_gone_holds_up_nobody(tmp_path: Path) -> None:
     for _ in range(3):
         began = time.monotonic()
         readings = list(source.read())
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         assert values(fabric.MOUNT_RESPONSIVE) == {"/data": 1, "/with blank": 0, "/gone": 0}
     assert asked.count("/gone") == 1, "one waiting thread, not one per probe"
     assert asked.count("/data") == 3
     assert values(fabric.MOUNT_PROBE_DURATION)["/gone"] > 0.5
     assert values(fabric.STORAGE_READ) == {"/data": 555}
     release.set()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while values(fabric.MOUNT_RESPONSIVE)["/gone"] != 1:
         assert time.monotonic() < deadline
         readings = list(source.read())

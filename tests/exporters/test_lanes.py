@@ -105,25 +105,28 @@ def test_hanging_and_raising_sources_leave_the_others_alone() -> None:
     exporter.start()
     try:
         values = set()
-        deadline = time.monotonic() + 10
-        while len(values) < 5 and time.monotonic() < deadline:
+        expected = {
+            f'{own.COLLECTOR_UP.name}{{collector="works"}} 1.0',
+            f'{own.COLLECTOR_UP.name}{{collector="fails"}} 0.0',
+            f'{own.COLLECTOR_UP.name}{{collector="hangs"}} 0.0',
+        }
+        # A crowded machine may hold up the working source as well for a moment.
+        deadline = time.monotonic() + 60
+        missing, stuck = expected, {}
+        while len(values) < 5 or missing or stuck != {"hangs": True, "fails": False, "works": False}:
+            assert time.monotonic() < deadline, f"{len(values)} values; missing {missing}; {stuck}"
             text = exporter.compose().text.decode()
             values.update(line for line in text.splitlines() if line.startswith(host.HOST_LOAD.name))
+            missing = expected - set(text.splitlines())
+            stuck = {h.name: h.stuck > 0 for h in (lane.health() for lane in exporter.lanes)}
             time.sleep(0.03)
-        assert len(values) >= 5, "the working source stood still"
-        assert f'{own.COLLECTOR_UP.name}{{collector="works"}} 1.0' in text
-        assert f'{own.COLLECTOR_UP.name}{{collector="fails"}} 0.0' in text
-        assert f'{own.COLLECTOR_UP.name}{{collector="hangs"}} 0.0' in text
         assert f'{own.COLLECTOR_ERRORS.name}{{collector="fails",error="RuntimeError"}}' in text
-        assert {h.name: h.stuck > 0 for h in (lane.health() for lane in exporter.lanes)} == {
-            "hangs": True, "fails": False, "works": False,
-        }  # fmt: skip
         lanes = [t for t in threading.enumerate() if t.name.startswith("lane-")]
         assert len(lanes) == 3, "a hanging read must not cost a thread per tick"
     finally:
         release.set()
         exporter.stop()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while {t.name for t in threading.enumerate()} - before and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not {t.name for t in threading.enumerate()} - before

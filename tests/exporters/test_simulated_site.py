@@ -149,7 +149,7 @@ def test_agent_and_facility_follow_a_real_plant(
     agent.wait_for(lambda s: metric_value(s, own.COLLECTOR_UP) == [0, 0], path=node)
     began = time.monotonic()
     assert agent.get("/-/healthy") == "ok\n"
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     agent.wait_for(lambda s: metric_value(s, own.COLLECTOR_UP) == [1, 1], path=node)
     assert not frozen.is_running()
 

@@ -152,7 +152,7 @@ def server(pager: Pager) -> Iterator[Running]:
 
 def post(url: str, body: bytes) -> int:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=5) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -166,11 +166,11 @@ def test_over_http(server: Running, pager: Pager) -> None:
     )
     assert post(f"{server.url}/webhook/page", b"not json") == 400
     assert post(f"{server.url}/webhook/heartbeat", b"{}") == 200
-    with urllib.request.urlopen(f"{server.url}/api/pages", timeout=5) as answer:
+    with urllib.request.urlopen(f"{server.url}/api/pages", timeout=30) as answer:
         assert [p["urgency"] for p in json.load(answer)] == ["page", "ticket"]
-    with urllib.request.urlopen(f"{server.url}/api/pages?urgency=page", timeout=5) as answer:
+    with urllib.request.urlopen(f"{server.url}/api/pages?urgency=page", timeout=30) as answer:
         assert len(json.load(answer)) == 1
-    with urllib.request.urlopen(f"{server.url}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:
         text = answer.read().decode()
     assert 'aif_pager_pages_total{severity="critical"} 1.0' in text
     assert "aif_pager_heartbeat_timestamp_seconds 1000000.0" in text

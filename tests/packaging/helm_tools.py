@@ -80,7 +80,7 @@ def run(major: int, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
             capture_output=True,
             text=True,
             env=environment,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dashboards.viewer import Settings, build_app
 from gigawatch.serving import App, Response, Running, serve
@@ -36,7 +36,7 @@ GENERATED = Path(__file__).parents[3] / "dashboards" / "generated"
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
-def until(check: Callable[[], object], seconds: float = 15.0, what: str = "condition") -> None:
+def until(check: Callable[[], object], seconds: float = 60.0, what: str = "condition") -> None:
     """Wait for something to become true."""
     end = time.monotonic() + seconds
     while not check():
@@ -102,7 +102,7 @@ class Prometheus:
 
     def has(self, query: str) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/api/v1/query?query={query}", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.url}/api/v1/query?query={query}", timeout=10) as answer:
                 return bool(json.load(answer)["data"]["result"])
         except OSError:
             return False
@@ -110,7 +110,7 @@ class Prometheus:
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None
 
 
@@ -326,6 +326,8 @@ def browser() -> Iterator[Browser]:
         "--disable-component-update",
         "--disable-sync",
     ]
+    # Generous, for machines that do much else; what comes sooner is taken sooner.
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
         yield started
@@ -343,7 +345,7 @@ class Watched:
 
     def open(self, url: str) -> None:
         self.page.goto(url)
-        self.page.wait_for_selector("html[data-round]", timeout=15_000)
+        self.page.wait_for_selector("html[data-round]", timeout=60_000)
 
     def round(self) -> int:
         return int(self.page.locator("html").get_attribute("data-round") or 0)

@@ -80,7 +80,7 @@ def get(url: str, context: ssl.SSLContext | None = None, user: str = "", passwor
         pair = base64.b64encode(f"{user}:{password}".encode()).decode()
         request.add_header("Authorization", f"Basic {pair}")
     try:
-        with urllib.request.urlopen(request, timeout=5, context=context) as answer:
+        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
             answer.read()
             return int(answer.status)
     except urllib.error.HTTPError as error:
@@ -97,7 +97,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_tls_and_basic_auth_together(start, certificates: Path) -> None:  # type: ignore[no-untyped-def] # fixture of a function
-    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(12)).decode()
     config = write(
         certificates / "both.yaml",
         "tls_server_config: {cert_file: server.pem, key_file: server.key, min_version: TLS13}\n"
@@ -111,13 +111,16 @@ def test_tls_and_basic_auth_together(start, certificates: Path) -> None:  # type
     assert get(f"{server.url}/metrics", context, "nobody", PASSWORD) == 401
     assert get(f"{server.url}/metrics", context, "prometheus", PASSWORD) == 200
     began = time.monotonic()
+    assert bcrypt.checkpw(PASSWORD.encode(), hashed.encode())
+    costs = time.monotonic() - began
+    quickest = float("inf")
     for _ in range(5):
+        began = time.monotonic()
         assert get(f"{server.url}/metrics", context, "prometheus", PASSWORD) == 200
-    assert (time.monotonic() - began) / 5 < 0.2, (
-        "a password that was right once must not cost a bcrypt each time"
-    )
+        quickest = min(quickest, time.monotonic() - began)
+    assert quickest < costs / 2, "a password that was right once must not cost a bcrypt each time"
     with pytest.raises(OSError):  # noqa: PT011 - any refusal will do
-        urllib.request.urlopen(server.url.replace("https", "http"), timeout=2)
+        urllib.request.urlopen(server.url.replace("https", "http"), timeout=30)
     old = trusting(certificates)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(urllib.error.URLError):

@@ -268,7 +268,7 @@ def test_the_plant_process_serves_publishes_stops_cleanly_and_continues(tmp_path
                 assert url or process.poll() is None
             address = url.rsplit("metrics at ", 1)[1].strip()
             view = open_view(blueprint("starter"), tmp_path)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while True:
                 try:
                     moment = view.refresh()
@@ -276,11 +276,11 @@ def test_the_plant_process_serves_publishes_stops_cleanly_and_continues(tmp_path
                 except UserError:
                     assert time.monotonic() < deadline
                     time.sleep(0.2)
-            assert abs(time.time() - moment) < 10
-            text = urllib.request.urlopen(address, timeout=5).read().decode()
+            assert abs(time.time() - moment) < 30
+            text = urllib.request.urlopen(address, timeout=30).read().decode()
             assert f"{own.PLANT_LAG.name} " in text
             assert f'{own.EXPORTER_BUILD_INFO.name}{{program="plant"' in text
-            health = urllib.request.urlopen(address.replace("/metrics", "/-/healthy"), timeout=5)
+            health = urllib.request.urlopen(address.replace("/metrics", "/-/healthy"), timeout=30)
             assert health.status == 200
             now = sum(
                 r.value for r in view.node_readings("r01-n01") if r.metric.key == "gpu_energy_joules_total"
@@ -288,7 +288,7 @@ def test_the_plant_process_serves_publishes_stops_cleanly_and_continues(tmp_path
             assert now >= energy > -1
             energy = now
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
         finally:
             if process.poll() is None:
                 os.kill(process.pid, signal.SIGKILL)
