@@ -116,10 +116,17 @@ INHIBITIONS = (
     ),
     Inhibition(
         "storage",
-        "storage that does not answer explains jobs that stand still",
+        "storage that does not answer explains what is measured over a whole site or job",
         ("StorageStalled",),
         ("site",),
         ("site",),
+    ),
+    Inhibition(
+        "node-storage",
+        "storage that does not answer a node explains work that stands still there",
+        ("NodeStorageStalled",),
+        _NODE,
+        ("node",),
     ),
     Inhibition(
         "incident-gpu",

@@ -113,7 +113,7 @@ ALERTS = (
         "job.",
         board="gw-job",
         hold="5m",
-        symptom_of=("node-down", "gpu-lost", "storage"),
+        symptom_of=("node-down", "gpu-lost", "node-storage"),
         cases=(
             Case(
                 "spins",

@@ -45,7 +45,7 @@ ALERTS = (
             "If it is gone again, or for the second time in 30 days: exchange it (service_required).",
         ),
         rehearse=("xid-79",),
-        symptom_of=("node-down", "rack-power"),
+        symptom_of=("node-down", "rack-power", "loop-cooling"),
         cases=(
             Case(
                 "lost",
@@ -85,7 +85,7 @@ ALERTS = (
         first_step="Drain {node}, then reset the GPU: nvidia-smi --gpu-reset -i {gpu}",
         board="gw-node",
         hold="30s",
-        symptom_of=("node-down", "gpu-lost"),
+        symptom_of=("node-down", "gpu-lost", "loop-cooling"),
         cases=(
             Case("hangs", (given(gpu.GPU_STATE, 1, state="hung"),), ("n1/gpu0",)),
             Case("works", (given(gpu.GPU_STATE, 1, state="ok"), given(gpu.GPU_STATE, 0, state="hung"))),
@@ -109,7 +109,7 @@ ALERTS = (
         note="If the inventory is wrong, mend the inventory: this alert and capacity planning both rest on "
         "it.",
         rehearse=("xid-79",),
-        symptom_of=("node-down", "gpu-lost", "rack-power"),
+        symptom_of=("node-down", "gpu-lost", "rack-power", "loop-cooling"),
         cases=(
             Case(
                 "one short",

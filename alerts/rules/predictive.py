@@ -182,7 +182,7 @@ INCIDENTS = (
         board="gw-job",
         hold="30s",
         rehearse=("straggler",),
-        symptom_of=(*_MUTED, "storage"),
+        symptom_of=(*_MUTED, "node-storage"),
         cases=(
             Case("found", (_open("straggler", "gpu", "n1/gpu5"),), ("n1/gpu5",), carries={"gpu": "5"}),
             Case("another cause", (_open("thermal_interface", "gpu", "n1/gpu5"),)),

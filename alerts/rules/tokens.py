@@ -23,7 +23,7 @@ from gigawatch.promql import (
 _ENGINE = (*NODE, "engine", "model", "replica")
 _WHO = {"engine": "vllm", "model": "llama", "replica": "0"}
 _JOB = {"job_id": "42", "model": "llama"}
-_STALLED = ("node-down", "gpu-lost", "storage", "rack-power")
+_STALLED = ("node-down", "gpu-lost", "node-storage", "rack-power", "loop-cooling", "node-cooling")
 
 _busy = max_by(series(workload.INFERENCE_REQUESTS_RUNNING), *_ENGINE).or_(
     max_by(series(workload.INFERENCE_REQUESTS_WAITING), *_ENGINE)
@@ -318,7 +318,7 @@ TRAINING = (
         "last checkpoint.",
         board="gw-job",
         hold="2m",
-        symptom_of=_STALLED,
+        symptom_of=(*_STALLED, "storage"),
         rehearse=("storage-stall",),
         note="Jobs whose single step takes longer than five minutes need a longer window.",
         cases=(
@@ -357,7 +357,7 @@ TRAINING = (
         board="gw-job",
         hold="1m",
         rehearse=("straggler",),
-        symptom_of=("loop-cooling", "node-cooling", *_STALLED),
+        symptom_of=_STALLED,
         cases=(
             Case(
                 "one never waits",
@@ -383,7 +383,7 @@ TRAINING = (
         first_step="Look at storage, then ask the job's owner.",
         board="gw-job",
         hold="5m",
-        symptom_of=_STALLED,
+        symptom_of=(*_STALLED, "storage"),
         cases=(
             Case(
                 "overdue",

@@ -75,8 +75,8 @@ class _Viewer:
     def page(self, request: Request) -> Response:
         """One page for all addresses; its script reads the address and draws. Unknown boards get 404."""
         if request.path != "/":
-            folder, name = request.path.split("/")[1:3]
-            known = self._runbook(name) if folder == "runbooks" else self.shelf.get(name)
+            _, folder, name = request.path.split("/", 2)
+            known = self._runbook(name) if folder == "runbooks" else self.shelf.get(name.split("/")[0])
             if known is None:
                 shown = self.assets.respond("index.html")
                 return Response(shown.body, shown.content_type, 404, SECURITY)

@@ -120,7 +120,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Listener, 
     config = yaml.safe_load(configuration(BuildOptions(pace=0.2, pager_url=listener.url)))
     # The rules as they are; only the waiting is shortened, so that the test takes seconds.
     for route in (config["route"], *config["route"]["routes"]):
-        route["group_wait"], route["group_interval"] = "2s", "2s"
+        route["group_wait"], route["group_interval"] = "1s", "1s"
     (tmp_path / "am.yml").write_text(yaml.safe_dump(config))
     process = subprocess.Popen(
         [ALERTMANAGER, f"--config.file={tmp_path / 'am.yml'}", f"--storage.path={tmp_path / 'data'}",
@@ -182,7 +182,7 @@ def test_a_failed_coolant_unit_is_one_page_and_ends_as_one(stack: tuple[Listener
     alerts = [failed_unit("s1"), *hot_gpus("s1", "loop-1", "n1"), *hot_gpus("s1", "loop-1", "n2"), slow]
     post(url, alerts)
     wait(lambda: listener.pages("s1"))
-    time.sleep(3)
+    time.sleep(2.5)
     assert [page["commonLabels"]["alertname"] for page in listener.pages("s1")] == ["CduFailed"]
     post(url, alerts, ended=True)
     wait(lambda: any(page["status"] == "resolved" for page in listener.pages("s1")))
@@ -192,7 +192,7 @@ def test_gpus_of_another_loop_and_of_one_node(stack: tuple[Listener, str]) -> No
     listener, url = stack
     post(url, [failed_unit("s2"), *hot_gpus("s2", "loop-2", "n9")])
     wait(lambda: len(listener.pages("s2")) >= 2)
-    time.sleep(3)
+    time.sleep(2.5)
     sizes = {page["commonLabels"]["alertname"]: len(page["alerts"]) for page in listener.pages("s2")}
     assert sizes == {"CduFailed": 1, "GpuThermalSlowdown": 8}
 

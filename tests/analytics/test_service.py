@@ -48,7 +48,7 @@ class Exporter:
 
 
 def scraped(url):
-    question = f"{url}/api/v1/query?query=count({workload.GPU_ALLOCATION_INFO.name})"
+    question = f"{url}/api/v1/query?query=count_over_time({gpu.GPU_POWER.name}[1m])>2"
     try:
         with urllib.request.urlopen(question, timeout=10) as answer:
             return bool(json.load(answer)["data"]["result"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -26,7 +29,6 @@ FILES = tuple(
 MONITORING = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "ScrapeConfig"}
 
 
-@cache
 def text(
     values: str,
     kubernetes: str = "1.34",
@@ -35,7 +37,17 @@ def text(
     release: str = "gw",
     chart: str = str(CHART),
 ) -> str:
-    """`helm template` of one values file; fails the test where Helm does."""
+    """`helm template` of one values file, rendered once; fails the test where Helm does."""
+    return _text(values, kubernetes, operator, major, release, chart)
+
+
+@cache
+def _text(*arguments: Any) -> str:
+    return render(*arguments)
+
+
+def render(values: str, kubernetes: str, operator: bool, major: int, release: str, chart: str) -> str:
+    """The same, anew with each call."""
     arguments = [
         "template",
         release,
@@ -52,6 +64,12 @@ def text(
     result = helm_tools.run(major, *arguments)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def render_ahead(combinations: Iterable[dict[str, Any]]) -> None:
+    """Render these (arguments of `text`) side by side, so that `text` has them at hand."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(lambda arguments: text(**arguments), combinations))
 
 
 @cache
