@@ -18,7 +18,7 @@ from gigawatch.promql import (
 )
 
 _lost = gpu_max(series(gpu.GPU_STATE, state="lost")).equals(1)
-_xid_79 = gpu_max(increase(series(gpu.GPU_XID_ERRORS, xid="79"), "10m")) > 0
+_xid_79 = gpu_max(increase(series(gpu.GPU_XID_ERRORS, xid="79"), "3m")) > 0
 _not_ok = gpu_max(series(gpu.GPU_STATE, state=matches("hung|reset_required"))).equals(1)
 _visible = max_by(series(gpu.GPUS_VISIBLE, source="nvml"), "site", "rack", "node")
 _expected = max_by(series(site.GPUS_EXPECTED), "site", "node")
@@ -57,6 +57,7 @@ ALERTS = (
                 "seen in the kernel log",
                 (given(gpu.GPU_XID_ERRORS, turning(0, 10, 1), xid="79", source="kmsg"),),
                 ("n1/gpu0",),
+                at="6m",
             ),
             Case(
                 "counter at zero from the start",
