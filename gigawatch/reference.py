@@ -32,8 +32,8 @@ def _metrics_page() -> str:
         "",
         "Made by `gigawatch build` from `gigawatch/catalogue/`; do not edit by hand.",
         "",
-        "Labels in brackets come from service discovery and stand on every series of the target. A reading that",
-        "a device does not offer is absent, never 0. *When* says how far you can count on a series: always,",
+        "Labels in brackets come from service discovery and stand on every series of a target. What a",
+        "device does not offer is absent, never 0. *When* says how far you can count on a series: always,",
         "only where the hardware or software supports it, or only after something has happened.",
     ]
     for domain in DOMAINS:
