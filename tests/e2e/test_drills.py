@@ -79,7 +79,7 @@ def test_one_failed_coolant_unit_is_one_page_and_not_one_per_gpu(mid_scale: Stac
         120,
         "hot GPUs",
     )
-    time.sleep(45)
+    time.sleep(25)
     new = mid_scale.pages()[before:]
     assert [p["labels"].get("place") for p in new] == ["loop-2"], [
         p["annotations"].get("summary") for p in new
