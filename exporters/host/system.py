@@ -84,7 +84,11 @@ class HostSource:
 
     def _filesystems(self) -> Iterator[Reading]:
         seen: set[str] = set()
+        # The root of a container lies on no device that it could name (overlay), yet it fills up.
+        root = "rootfs"
         for mount in self._api.disk_partitions(all=True):
+            if mount.mountpoint == "/":
+                root = mount.fstype
             if mount.fstype in PSEUDO_FILESYSTEMS or _is_remote(mount.fstype):
                 continue
             if not mount.device.startswith("/dev/") and mount.fstype not in ("zfs", "btrfs"):
@@ -96,9 +100,16 @@ class HostSource:
                 usage = self._api.disk_usage(mount.mountpoint)
             except OSError:
                 continue  # unmounted meanwhile, or not for our eyes
-            labels = (mount.mountpoint, mount.fstype)
-            yield Reading(host.HOST_FILESYSTEM_SIZE, labels, float(usage.total))
-            yield Reading(host.HOST_FILESYSTEM_AVAILABLE, labels, float(usage.free))
+            if mount.mountpoint == "/":
+                root = ""
+            yield from self._usage((mount.mountpoint, mount.fstype), usage)
+        if root:
+            yield from self._usage(("/", root), self._api.disk_usage("/"))
+
+    @staticmethod
+    def _usage(labels: tuple[str, str], usage: Any) -> Iterator[Reading]:
+        yield Reading(host.HOST_FILESYSTEM_SIZE, labels, float(usage.total))
+        yield Reading(host.HOST_FILESYSTEM_AVAILABLE, labels, float(usage.free))
 
     def _network(self) -> Iterator[Reading]:
         for device, counters in sorted(self._api.net_io_counters(pernic=True).items()):

@@ -88,6 +88,12 @@ def test_modes_add_up_and_pseudo_things_are_left_out() -> None:
     assert network == {("eth0", "receive"): 5, ("eth0", "transmit"): 6}
 
 
+def test_the_root_of_a_container_counts_although_it_is_on_no_device() -> None:
+    mounts = [_mount("overlay", "/", "overlay"), _mount("proc", "/proc", "proc")]
+    readings = list(HostSource(5.0, api=FakePsutil(disk_partitions=lambda **_: mounts)).read())
+    assert {r.labels for r in readings if r.metric is host.HOST_FILESYSTEM_SIZE} == {("/", "overlay")}
+
+
 def test_one_part_that_fails_leaves_the_others() -> None:
     def broken() -> object:
         raise OSError("no /proc/meminfo")

