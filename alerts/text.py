@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from string import Formatter
 
-from gigawatch.catalogue import fabric, findings, own, site, workload
+from gigawatch.catalogue import findings, own, site, storage, workload
 from gigawatch.promql import recording
 
 
@@ -85,7 +85,7 @@ FACTS = {
         "the jobs on the loop",
     ),
     "nodes_stalled": Fact(
-        f"group by (node) ({fabric.MOUNT_RESPONSIVE.name}{{site=%q,mountpoint=%q}} == 0)",
+        f"group by (node) ({storage.MOUNT_RESPONSIVE.name}{{site=%q,mountpoint=%q}} == 0)",
         ("site", "mountpoint"),
         "node",
         "the nodes that wait",

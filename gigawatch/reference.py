@@ -8,8 +8,11 @@ from gigawatch.promql.recording import all_rules
 
 _TITLES = {
     "gpu": "GPU",
+    "gpu_activity": "GPU activity, partitions, processes",
+    "gpu_links": "GPU links and PCI",
     "host": "Host",
-    "fabric": "Fabric and storage",
+    "fabric": "Fabric",
+    "storage": "Storage",
     "workload": "Jobs, inference, training",
     "facility": "Facility",
     "site": "Inventory and economics",

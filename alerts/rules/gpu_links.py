@@ -10,7 +10,7 @@ from alerts.places import (
     gpu_max,
     gpu_min,
 )
-from gigawatch.catalogue import gpu
+from gigawatch.catalogue import gpu_links
 from gigawatch.promql import (
     increase,
     max_by,
@@ -21,7 +21,7 @@ from gigawatch.promql import (
 ALERTS = (
     Alert(
         name="GpuNvlinkDown",
-        expr=at_node(gpu_min(series(gpu.GPU_NVLINK_UP)).equals(0)),
+        expr=at_node(gpu_min(series(gpu_links.GPU_NVLINK_UP)).equals(0)),
         severity=Severity.CRITICAL,
         domain=Domain.GPU,
         scope=Scope.GPU,
@@ -38,17 +38,26 @@ ALERTS = (
         cases=(
             Case(
                 "one down",
-                (given(gpu.GPU_NVLINK_UP, 1, link="0"), given(gpu.GPU_NVLINK_UP, 0, link="1")),
+                (given(gpu_links.GPU_NVLINK_UP, 1, link="0"), given(gpu_links.GPU_NVLINK_UP, 0, link="1")),
                 ("n1/gpu0",),
             ),
-            Case("all up", (given(gpu.GPU_NVLINK_UP, 1, link="0"), given(gpu.GPU_NVLINK_UP, 1, link="1"))),
+            Case(
+                "all up",
+                (given(gpu_links.GPU_NVLINK_UP, 1, link="0"), given(gpu_links.GPU_NVLINK_UP, 1, link="1")),
+            ),
         ),
     ),
     Alert(
         name="GpuNvlinkErrors",
         expr=at_node(
             max_by(
-                increase(series(gpu.GPU_NVLINK_ERRORS), "5m"), "site", "rack", "node", "gpu", "uuid", "kind"
+                increase(series(gpu_links.GPU_NVLINK_ERRORS), "5m"),
+                "site",
+                "rack",
+                "node",
+                "gpu",
+                "uuid",
+                "kind",
             )
             > 10
         ),
@@ -67,17 +76,21 @@ ALERTS = (
         rehearse=("nvlink-errors",),
         symptom_of=("node-down", "gpu-lost"),
         cases=(
-            Case("rising", (given(gpu.GPU_NVLINK_ERRORS, rising(20), kind="crc"),), ("n1/gpu0",)),
-            Case("a few", (given(gpu.GPU_NVLINK_ERRORS, turning(0, 5, 3), kind="crc"),)),
+            Case(
+                "rising",
+                (given(gpu_links.GPU_NVLINK_ERRORS, rising(20), link="all", kind="crc"),),
+                ("n1/gpu0",),
+            ),
+            Case("a few", (given(gpu_links.GPU_NVLINK_ERRORS, turning(0, 5, 3), link="all", kind="crc"),)),
         ),
     ),
     Alert(
         name="GpuPcieLinkDegraded",
         expr=at_node(
             compare(
-                gpu_min(series(gpu.GPU_PCIE_LINK_WIDTH, kind="current")),
+                gpu_min(series(gpu_links.GPU_PCIE_LINK_WIDTH, kind="current")),
                 "<",
-                gpu_min(series(gpu.GPU_PCIE_LINK_WIDTH, kind="max")),
+                gpu_min(series(gpu_links.GPU_PCIE_LINK_WIDTH, kind="max")),
                 ("site", "rack", "node", "gpu", "uuid"),
             )
         ),
@@ -97,8 +110,8 @@ ALERTS = (
             Case(
                 "half",
                 (
-                    given(gpu.GPU_PCIE_LINK_WIDTH, 8, kind="current"),
-                    given(gpu.GPU_PCIE_LINK_WIDTH, 16, kind="max"),
+                    given(gpu_links.GPU_PCIE_LINK_WIDTH, 8, kind="current"),
+                    given(gpu_links.GPU_PCIE_LINK_WIDTH, 16, kind="max"),
                 ),
                 ("n1/gpu0",),
                 at="15m",
@@ -106,8 +119,8 @@ ALERTS = (
             Case(
                 "full",
                 (
-                    given(gpu.GPU_PCIE_LINK_WIDTH, 16, kind="current"),
-                    given(gpu.GPU_PCIE_LINK_WIDTH, 16, kind="max"),
+                    given(gpu_links.GPU_PCIE_LINK_WIDTH, 16, kind="current"),
+                    given(gpu_links.GPU_PCIE_LINK_WIDTH, 16, kind="max"),
                 ),
                 at="15m",
             ),
@@ -115,7 +128,7 @@ ALERTS = (
     ),
     Alert(
         name="GpuPcieReplays",
-        expr=at_node(gpu_max(rate(series(gpu.GPU_PCIE_REPLAYS), "10m")) > 1),
+        expr=at_node(gpu_max(rate(series(gpu_links.GPU_PCIE_REPLAYS), "10m")) > 1),
         severity=Severity.INFO,
         domain=Domain.GPU,
         scope=Scope.GPU,
@@ -129,8 +142,8 @@ ALERTS = (
         hold="10m",
         symptom_of=("node-down", "gpu-lost"),
         cases=(
-            Case("many", (given(gpu.GPU_PCIE_REPLAYS, rising(90)),), ("n1/gpu0",), at="25m"),
-            Case("few", (given(gpu.GPU_PCIE_REPLAYS, rising(1)),), at="25m"),
+            Case("many", (given(gpu_links.GPU_PCIE_REPLAYS, rising(90)),), ("n1/gpu0",), at="25m"),
+            Case("few", (given(gpu_links.GPU_PCIE_REPLAYS, rising(1)),), at="25m"),
         ),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alerts.cases import Case, given, other, rising, target, turning
 from alerts.model import Action, Alert, Domain, Scope, Severity
 from alerts.places import HARDWARE, NODE, at_bmc, at_node, both, settled
-from gigawatch.catalogue import fabric, facility, host
+from gigawatch.catalogue import fabric, facility, host, storage
 from gigawatch.promql import (
     Expr,
     age,
@@ -282,7 +282,7 @@ FABRIC = (
 )
 
 _mount = ("site", "mountpoint", "fstype")
-_dead_mounts = max_by(series(fabric.MOUNT_RESPONSIVE), *NODE, "mountpoint", "fstype").equals(0)
+_dead_mounts = max_by(series(storage.MOUNT_RESPONSIVE), *NODE, "mountpoint", "fstype").equals(0)
 _free = max_by(
     series(host.HOST_FILESYSTEM_AVAILABLE, fstype=lacks("squashfs|iso9660|tmpfs")), *NODE, "mountpoint"
 )
@@ -319,12 +319,12 @@ STORAGE = (
             Case(
                 "on both nodes",
                 tuple(
-                    given(fabric.MOUNT_RESPONSIVE, 0, node=node, mountpoint="/data", fstype="nfs")
+                    given(storage.MOUNT_RESPONSIVE, 0, node=node, mountpoint="/data", fstype="nfs")
                     for node in ("n1", "n2")
                 ),
                 ("/data",),
             ),
-            Case("answers", (given(fabric.MOUNT_RESPONSIVE, 1, mountpoint="/data", fstype="nfs"),)),
+            Case("answers", (given(storage.MOUNT_RESPONSIVE, 1, mountpoint="/data", fstype="nfs"),)),
         ),
     ),
     Alert(
@@ -348,17 +348,17 @@ STORAGE = (
             Case(
                 "one node",
                 (
-                    given(fabric.MOUNT_RESPONSIVE, 0, mountpoint="/data", fstype="nfs"),
-                    given(fabric.MOUNT_RESPONSIVE, 1, node="n2", mountpoint="/data", fstype="nfs"),
+                    given(storage.MOUNT_RESPONSIVE, 0, mountpoint="/data", fstype="nfs"),
+                    given(storage.MOUNT_RESPONSIVE, 1, node="n2", mountpoint="/data", fstype="nfs"),
                 ),
                 ("n1",),
             ),
-            Case("answers", (given(fabric.MOUNT_RESPONSIVE, 1, mountpoint="/data", fstype="nfs"),)),
+            Case("answers", (given(storage.MOUNT_RESPONSIVE, 1, mountpoint="/data", fstype="nfs"),)),
         ),
     ),
     Alert(
         name="StorageSlow",
-        expr=max_by(series(fabric.MOUNT_PROBE_DURATION), *_mount) > 2,
+        expr=max_by(series(storage.MOUNT_PROBE_DURATION), *_mount) > 2,
         severity=Severity.WARNING,
         domain=Domain.NODE,
         scope=Scope.SITE,
@@ -374,9 +374,11 @@ STORAGE = (
         symptom_of=("storage",),
         cases=(
             Case(
-                "slow", (given(fabric.MOUNT_PROBE_DURATION, 4, mountpoint="/data", fstype="nfs"),), ("/data",)
+                "slow",
+                (given(storage.MOUNT_PROBE_DURATION, 4, mountpoint="/data", fstype="nfs"),),
+                ("/data",),
             ),
-            Case("quick", (given(fabric.MOUNT_PROBE_DURATION, 0.01, mountpoint="/data", fstype="nfs"),)),
+            Case("quick", (given(storage.MOUNT_PROBE_DURATION, 0.01, mountpoint="/data", fstype="nfs"),)),
         ),
     ),
     Alert(

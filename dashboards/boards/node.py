@@ -29,7 +29,7 @@ from dashboards.panels import (
     timeseries,
 )
 from dashboards.places import NODE as UID
-from gigawatch.catalogue import Unit, facility, findings, gpu, site, workload
+from gigawatch.catalogue import Unit, facility, findings, gpu, gpu_links, site, workload
 from gigawatch.promql import (
     count_by,
     increase,
@@ -294,14 +294,14 @@ def _errors() -> Section:
     corrected = increase(series(gpu.GPU_ECC_ERRORS, severity="corrected", scope="volatile", **GPU), RATE)
     uncorrected = increase(series(gpu.GPU_ECC_ERRORS, severity="uncorrected", scope="volatile", **GPU), RATE)
     xids = sum_by(increase(series(gpu.GPU_XID_ERRORS, **GPU), "24h"), "site", "node", "gpu", "xid", "source")
-    lanes = max_by(series(gpu.GPU_PCIE_LINK_WIDTH, kind="current", **GPU), "gpu")
-    full = max_by(series(gpu.GPU_PCIE_LINK_WIDTH, kind="max", **GPU), "gpu")
-    generation = max_by(series(gpu.GPU_PCIE_LINK_GENERATION, kind="current", **GPU), "gpu")
-    best = max_by(series(gpu.GPU_PCIE_LINK_GENERATION, kind="max", **GPU), "gpu")
+    lanes = max_by(series(gpu_links.GPU_PCIE_LINK_WIDTH, kind="current", **GPU), "gpu")
+    full = max_by(series(gpu_links.GPU_PCIE_LINK_WIDTH, kind="max", **GPU), "gpu")
+    generation = max_by(series(gpu_links.GPU_PCIE_LINK_GENERATION, kind="current", **GPU), "gpu")
+    best = max_by(series(gpu_links.GPU_PCIE_LINK_GENERATION, kind="max", **GPU), "gpu")
     links_up = many_to_one(
-        sum_by(series(gpu.GPU_NVLINK_UP, **GPU), "gpu"),
+        sum_by(series(gpu_links.GPU_NVLINK_UP, **GPU), "gpu"),
         "/",
-        count_by(series(gpu.GPU_NVLINK_UP, **GPU), "gpu"),
+        count_by(series(gpu_links.GPU_NVLINK_UP, **GPU), "gpu"),
         ("gpu",),
     )
     return Section(
@@ -361,7 +361,7 @@ def _errors() -> Section:
                 "NVLink errors",
                 "Does an NVLink fail? Errors there slow collectives before they kill the job.",
                 Line(
-                    sum_by(increase(series(gpu.GPU_NVLINK_ERRORS, **GPU), RATE), "gpu", "kind"),
+                    sum_by(increase(series(gpu_links.GPU_NVLINK_ERRORS, **GPU), RATE), "gpu", "kind"),
                     "GPU {{gpu}} {{kind}}",
                 ),
                 low=0,
@@ -376,7 +376,7 @@ def _errors() -> Section:
             timeseries(
                 "PCIe replays",
                 "Does a GPU's PCIe link send packets again?",
-                Line(sum_by(increase(series(gpu.GPU_PCIE_REPLAYS, **GPU), RATE), "gpu"), "GPU {{gpu}}"),
+                Line(sum_by(increase(series(gpu_links.GPU_PCIE_REPLAYS, **GPU), RATE), "gpu"), "GPU {{gpu}}"),
                 low=0,
             ),
             timeseries(

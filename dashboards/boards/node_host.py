@@ -9,6 +9,7 @@ from dashboards.panels import Column, Line, state_timeline, table, timeseries
 from gigawatch.catalogue import Unit
 from gigawatch.catalogue import fabric as fab
 from gigawatch.catalogue import host as h
+from gigawatch.catalogue import storage as sto
 from gigawatch.promql import (
     age,
     differs,
@@ -126,7 +127,7 @@ def fabric() -> Section:
     moved = sum_by(rate(series(fab.IB_PORT_BYTES, **NODE), RATE), "device", "port", "direction")
     errors = sum_by(rate(series(fab.IB_PORT_ERRORS, **NODE), RATE), "device", "port", "kind")
     flaps = sum_by(rate(series(fab.IB_PORT_FLAPS, **NODE), RATE), "device", "port")
-    mounts = max_by(series(fab.MOUNT_RESPONSIVE, **NODE), "mountpoint", "fstype")
+    mounts = max_by(series(sto.MOUNT_RESPONSIVE, **NODE), "mountpoint", "fstype")
     return Section(
         "Fabric and shared storage",
         (
@@ -164,14 +165,14 @@ def fabric() -> Section:
             timeseries(
                 "Mount probe",
                 "How long does shared storage take to answer?",
-                Line(max_by(series(fab.MOUNT_PROBE_DURATION, **NODE), "mountpoint"), "{{mountpoint}}"),
+                Line(max_by(series(sto.MOUNT_PROBE_DURATION, **NODE), "mountpoint"), "{{mountpoint}}"),
                 height=7,
                 low=0,
             ),
             timeseries(
                 "Read from shared storage",
                 "Does the data still come in? A training job that starves shows here first.",
-                Line(sum_by(rate(series(fab.STORAGE_READ, **NODE), RATE), "mountpoint"), "{{mountpoint}}"),
+                Line(sum_by(rate(series(sto.STORAGE_READ, **NODE), RATE), "mountpoint"), "{{mountpoint}}"),
                 height=7,
                 low=0,
             ),

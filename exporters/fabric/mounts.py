@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gigawatch.catalogue import fabric
+from gigawatch.catalogue import storage
 from gigawatch.readings import Reading
 
 REMOTE = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "wekafs")
@@ -51,8 +51,8 @@ class MountSource:
             probe = self._probes[mount]
             probe.over.wait(max(0.0, last - self._monotonic()))
             answered = probe.over.is_set() and not probe.failed
-            yield Reading(fabric.MOUNT_RESPONSIVE, mount, float(answered))
-            yield Reading(fabric.MOUNT_PROBE_DURATION, mount, probe.seconds())
+            yield Reading(storage.MOUNT_RESPONSIVE, mount, float(answered))
+            yield Reading(storage.MOUNT_PROBE_DURATION, mount, probe.seconds())
         yield from self._read_bytes(set(mounts))
 
     def _mounts(self) -> list[Mount]:
@@ -78,7 +78,7 @@ class MountSource:
             elif mount in mounts and words[:1] == ["bytes:"] and len(words) > _SERVER_READ:
                 count = words[_SERVER_READ]
                 if count.isdigit():
-                    yield Reading(fabric.STORAGE_READ, mount, float(count))
+                    yield Reading(storage.STORAGE_READ, mount, float(count))
 
 
 class _Probe:

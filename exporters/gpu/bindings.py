@@ -24,7 +24,7 @@ from exporters.gpu.binding import (
     spread,
 )
 from exporters.gpu.nvml import Missing
-from gigawatch.catalogue import Metric, gpu
+from gigawatch.catalogue import Metric, gpu, gpu_links
 
 _MILLI, _NANO, _MEGA, _PERCENT = 1e-3, 1e-9, 1e6, 1e-2
 LINKS = 18
@@ -203,24 +203,24 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(gpu.GPU_ROW_REMAP_PENDING, Lane.SLOW, (sample(Field(144)),)),
     Binding(gpu.GPU_ROW_REMAP_FAILED, Lane.SLOW, (sample(Field(145)),)),
     Binding(gpu.GPU_RECOVERY_ACTION, Lane.SLOW, (spread(Field(230), _recovery),)),
-    Binding(gpu.GPU_PCIE_REPLAYS, Lane.SLOW, (
+    Binding(gpu_links.GPU_PCIE_REPLAYS, Lane.SLOW, (
         sample(Field(94), Call("nvmlDeviceGetPcieReplayCounter")),
     )),
-    Binding(gpu.GPU_PCIE_LINK_GENERATION, Lane.SLOW, (
+    Binding(gpu_links.GPU_PCIE_LINK_GENERATION, Lane.SLOW, (
         sample("current", Call("nvmlDeviceGetCurrPcieLinkGeneration")),
         sample("max", Call("nvmlDeviceGetMaxPcieLinkGeneration")),
     )),
-    Binding(gpu.GPU_PCIE_LINK_WIDTH, Lane.SLOW, (
+    Binding(gpu_links.GPU_PCIE_LINK_WIDTH, Lane.SLOW, (
         sample("current", Call("nvmlDeviceGetCurrPcieLinkWidth")),
         sample("max", Call("nvmlDeviceGetMaxPcieLinkWidth")),
     )),
-    Binding(gpu.GPU_NVLINK_UP, Lane.SLOW, tuple(
+    Binding(gpu_links.GPU_NVLINK_UP, Lane.SLOW, tuple(
         sample(str(link), Field(165, link), optional=link > 0) for link in range(LINKS)
     )),
-    Binding(gpu.GPU_NVLINK_ERRORS, Lane.SLOW, (
-        sample("crc", LinkSum(163, LINKS), Field(38)),
-        sample("replay", LinkSum(161, LINKS), Field(52)),
-        sample("recovery", LinkSum(162, LINKS), Field(59)),
+    Binding(gpu_links.GPU_NVLINK_ERRORS, Lane.SLOW, (
+        sample("all", "crc", LinkSum(163, LINKS), Field(38)),
+        sample("all", "replay", LinkSum(161, LINKS), Field(52)),
+        sample("all", "recovery", LinkSum(162, LINKS), Field(59)),
     )),
 )  # fmt: skip
 

@@ -117,6 +117,10 @@ class GpuSource:
             answer = snapshot.call(function)
             return answer if isinstance(answer, str) else ""
 
+        def number(function: str) -> str:
+            answer = snapshot.call(function)
+            return str(answer) if isinstance(answer, int) else ""
+
         pci = snapshot.call("nvmlDeviceGetPciInfo")
         bus = "" if pci is None or isinstance(pci, Missing) else _text(pci.busId) or _text(pci.busIdLegacy)
         architecture = snapshot.call("nvmlDeviceGetArchitecture")
@@ -128,6 +132,9 @@ class GpuSource:
             text("nvmlDeviceGetVbiosVersion"),
             version if isinstance(version, str) else "",
             _ARCHITECTURES.get(architecture, "") if isinstance(architecture, int) else "",
+            text("nvmlDeviceGetBoardPartNumber"),
+            number("nvmlDeviceGetMinorNumber"),
+            number("nvmlDeviceGetNumaNodeId"),
         )
         yield Reading(gpu.GPU_INFO, self._device.labels + labels, 1.0)
 

@@ -9,7 +9,19 @@ from __future__ import annotations
 from functools import cache
 from types import MappingProxyType, ModuleType
 
-from gigawatch.catalogue import fabric, facility, findings, gpu, host, own, site, workload
+from gigawatch.catalogue import (
+    fabric,
+    facility,
+    findings,
+    gpu,
+    gpu_activity,
+    gpu_links,
+    host,
+    own,
+    site,
+    storage,
+    workload,
+)
 from gigawatch.catalogue.model import PREFIX, Kind, Metric, Origin, Presence, Target, Unit
 
 __all__ = [
@@ -28,8 +40,11 @@ __all__ = [
 
 DOMAINS: dict[str, ModuleType] = {
     "gpu": gpu,
+    "gpu_activity": gpu_activity,
+    "gpu_links": gpu_links,
     "host": host,
     "fabric": fabric,
+    "storage": storage,
     "workload": workload,
     "facility": facility,
     "site": site,

@@ -1,4 +1,4 @@
-"""Fabric and storage as a node sees them."""
+"""Fabric as a node sees it: InfiniBand and RoCE ports."""
 
 from collections.abc import Mapping
 
@@ -38,8 +38,13 @@ IB_PORT_ERRORS = _port(
     Unit.COUNT,
     "Errors of an InfiniBand or RoCE port.",
     ("device", "port", "kind"),
-    {"kind": ("symbol", "link_recovery", "receive", "discard")},
-)
+    {
+        "kind": (
+            "symbol", "link_recovery", "receive", "receive_remote", "discard", "constraint", "link_integrity",
+            "buffer_overrun", "vl15_dropped",
+        )
+    },
+)  # fmt: skip
 IB_PORT_FLAPS = _port(
     "ib_port_flaps_total",
     Kind.COUNTER,
@@ -47,24 +52,38 @@ IB_PORT_FLAPS = _port(
     "Times a port went down and came back.",
     ("device", "port"),
 )
-MOUNT_RESPONSIVE = _port(
-    "mount_responsive",
-    Kind.GAUGE,
-    Unit.FLAG,
-    "1 if the mount answered its last probe within the deadline.",
-    ("mountpoint", "fstype"),
+IB_PORT_INFO = _port(
+    "ib_port_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "What kind of port it is, and the network interface and PCI address behind it.",
+    ("device", "port", "link_layer", "netdev", "firmware", "pci_bus_id"),
 )
-MOUNT_PROBE_DURATION = _port(
-    "mount_probe_duration_seconds",
+IB_PORT_SPEED = _port(
+    "ib_port_speed_bytes_per_second",
     Kind.GAUGE,
-    Unit.SECONDS,
-    "How long the last probe of the mount took.",
-    ("mountpoint", "fstype"),
+    Unit.BYTES_PER_SECOND,
+    "Speed at which the port runs.",
+    ("device", "port"),
 )
-STORAGE_READ = _port(
-    "storage_read_bytes_total",
+IB_PORT_WAIT = _port(
+    "ib_port_transmit_wait_ticks_total",
     Kind.COUNTER,
-    Unit.BYTES,
-    "Bytes this node read from shared storage.",
-    ("mountpoint", "fstype"),
+    Unit.COUNT,
+    "Ticks in which the port had data to send and could not: congestion.",
+    ("device", "port"),
 )
+ROCE_EVENTS = _port(
+    "roce_events_total",
+    Kind.COUNTER,
+    Unit.COUNT,
+    "What the transport of a port has counted: congestion marks, packets lost and sent again.",
+    ("device", "port", "kind"),
+    {
+        "kind": (
+            "ecn_marked", "cnp_sent", "cnp_handled", "out_of_sequence", "packet_sequence_error",
+            "rnr_nak_retry", "adaptive_retransmission", "duplicate_request", "implied_nak_sequence_error",
+            "slow_restart", "out_of_buffer", "local_ack_timeout",
+        )
+    },
+)  # fmt: skip

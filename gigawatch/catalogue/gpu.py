@@ -55,7 +55,17 @@ GPU_INFO = _gpu(
     Kind.INFO,
     Unit.COUNT,
     "Identity of a GPU.",
-    ("model", "serial", "pci_bus_id", "vbios", "driver_version", "architecture"),
+    (
+        "model",
+        "serial",
+        "pci_bus_id",
+        "vbios",
+        "driver_version",
+        "architecture",
+        "board_part",
+        "minor",
+        "numa",
+    ),
 )
 GPU_STATE = _gpu(
     "gpu_state",
@@ -184,6 +194,37 @@ GPU_UTILIZATION = _gpu(
 GPU_MEMORY_SIZE = _gpu("gpu_memory_size_bytes", Kind.GAUGE, Unit.BYTES, "Memory on the GPU.")
 GPU_MEMORY_USED = _gpu("gpu_memory_used_bytes", Kind.GAUGE, Unit.BYTES, "GPU memory in use.")
 GPU_MEMORY_FREE = _gpu("gpu_memory_free_bytes", Kind.GAUGE, Unit.BYTES, "GPU memory free.")
+GPU_MEMORY_RESERVED = _gpu(
+    "gpu_memory_reserved_bytes",
+    Kind.GAUGE,
+    Unit.BYTES,
+    "GPU memory that the driver keeps for itself.",
+    presence=Presence.SUPPORTED,
+)
+GPU_BAR1_USED = _gpu(
+    "gpu_bar1_used_bytes",
+    Kind.GAUGE,
+    Unit.BYTES,
+    "Part of the BAR1 window, through which the host reaches GPU memory, in use.",
+    presence=Presence.SUPPORTED,
+)
+GPU_FAN_SPEED = _gpu(
+    "gpu_fan_speed_ratio",
+    Kind.GAUGE,
+    Unit.RATIO,
+    "Speed of a fan on the GPU against its highest.",
+    ("fan",),
+    presence=Presence.SUPPORTED,
+)
+GPU_ECC_ENABLED = _gpu(
+    "gpu_ecc_enabled",
+    Kind.GAUGE,
+    Unit.FLAG,
+    "1 if memory errors are corrected: now (current) and after the next restart (pending).",
+    ("when",),
+    {"when": ("current", "pending")},
+    Presence.SUPPORTED,
+)
 GPU_ECC_ERRORS = _gpu(
     "gpu_ecc_errors_total",
     Kind.COUNTER,
@@ -191,6 +232,26 @@ GPU_ECC_ERRORS = _gpu(
     "Memory errors; volatile since the driver was loaded, aggregate over the life of the GPU.",
     ("severity", "scope"),
     {"severity": ("corrected", "uncorrected"), "scope": ("volatile", "aggregate")},
+)
+GPU_ECC_LOCATION_ERRORS = _gpu(
+    "gpu_ecc_location_errors_total",
+    Kind.COUNTER,
+    Unit.COUNT,
+    "Memory errors by where in the GPU they happened; the totals are in aif_gpu_ecc_errors_total.",
+    ("severity", "scope", "location"),
+    {
+        "severity": ("corrected", "uncorrected"),
+        "scope": ("volatile", "aggregate"),
+        "location": ("l1", "l2", "device_memory", "register_file", "texture", "cbu", "dram", "sram"),
+    },
+    Presence.SUPPORTED,
+)
+GPU_SRAM_ECC_THRESHOLD_EXCEEDED = _gpu(
+    "gpu_sram_ecc_threshold_exceeded",
+    Kind.GAUGE,
+    Unit.FLAG,
+    "1 once the on-chip memory has had more errors than the vendor accepts: exchange the GPU.",
+    presence=Presence.SUPPORTED,
 )
 GPU_REMAPPED_ROWS = _gpu(
     "gpu_remapped_rows_total",
@@ -206,13 +267,54 @@ GPU_ROW_REMAP_PENDING = _gpu(
 GPU_ROW_REMAP_FAILED = _gpu(
     "gpu_row_remap_failed", Kind.GAUGE, Unit.FLAG, "1 once a row could not be replaced: exchange the GPU."
 )
+GPU_ROW_REMAP_BANKS = _gpu(
+    "gpu_row_remap_banks",
+    Kind.GAUGE,
+    Unit.COUNT,
+    "Memory banks by how many spare rows they have left.",
+    ("spare",),
+    {"spare": ("max", "high", "partial", "low", "none")},
+    Presence.SUPPORTED,
+)
+GPU_RETIRED_PAGES = _gpu(
+    "gpu_retired_pages_total",
+    Kind.COUNTER,
+    Unit.COUNT,
+    "Memory pages taken out of use (GPUs before Ampere), by the kind of error that caused it.",
+    ("cause",),
+    {"cause": ("corrected", "uncorrected")},
+    Presence.SUPPORTED,
+)
+GPU_RETIRED_PAGES_PENDING = _gpu(
+    "gpu_retired_pages_pending",
+    Kind.GAUGE,
+    Unit.FLAG,
+    "1 while a page waits for a restart to be taken out of use.",
+    presence=Presence.SUPPORTED,
+)
 GPU_XID_ERRORS = _gpu(
     "gpu_xid_errors_total",
     Kind.COUNTER,
     Unit.COUNT,
-    "XID errors, by code and by where they were seen.",
+    "XID errors since the node was started, by code and by who told of each first; an event is counted once.",
     ("xid", "source"),
     {"source": ("nvml", "kmsg")},
+)
+GPU_XID_LAST_TIMESTAMP = _gpu(
+    "gpu_xid_last_timestamp_seconds",
+    Kind.GAUGE,
+    Unit.TIMESTAMP,
+    "When the XID was last seen (Unix time).",
+    ("xid",),
+    presence=Presence.EVENT,
+)
+GPU_XID_INFO = _gpu(
+    "gpu_xid_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "What an XID that was seen on this GPU means, and what to do about it.",
+    ("xid", "meaning", "action"),
+    presence=Presence.EVENT,
 )
 GPU_RECOVERY_ACTION = _gpu(
     "gpu_recovery_action",
@@ -221,39 +323,5 @@ GPU_RECOVERY_ACTION = _gpu(
     "What the driver asks for to bring the GPU back.",
     ("action",),
     {"action": RECOVERY_ACTIONS},
-    Presence.SUPPORTED,
-)
-GPU_PCIE_REPLAYS = _gpu("gpu_pcie_replays_total", Kind.COUNTER, Unit.COUNT, "PCIe packets sent again.")
-GPU_PCIE_LINK_GENERATION = _gpu(
-    "gpu_pcie_link_generation",
-    Kind.GAUGE,
-    Unit.COUNT,
-    "PCIe generation of the link.",
-    ("kind",),
-    {"kind": ("current", "max")},
-)
-GPU_PCIE_LINK_WIDTH = _gpu(
-    "gpu_pcie_link_width",
-    Kind.GAUGE,
-    Unit.COUNT,
-    "PCIe lanes of the link.",
-    ("kind",),
-    {"kind": ("current", "max")},
-)
-GPU_NVLINK_UP = _gpu(
-    "gpu_nvlink_up",
-    Kind.GAUGE,
-    Unit.FLAG,
-    "1 while the NVLink is up.",
-    ("link",),
-    presence=Presence.SUPPORTED,
-)
-GPU_NVLINK_ERRORS = _gpu(
-    "gpu_nvlink_errors_total",
-    Kind.COUNTER,
-    Unit.COUNT,
-    "NVLink errors summed over the links of a GPU.",
-    ("kind",),
-    {"kind": ("crc", "replay", "recovery")},
     Presence.SUPPORTED,
 )

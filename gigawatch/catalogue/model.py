@@ -35,6 +35,7 @@ class Unit(Enum):
     RATIO = ("ratio", "percentunit", "%")
     BYTES = ("bytes", "bytes", "B")
     BYTES_PER_SECOND = ("bytes_per_second", "binBps", "B/s")
+    TRANSFERS_PER_SECOND = ("transfers_per_second", "suffix: T/s", "T/s")
     HERTZ = ("hertz", "hertz", "Hz")
     SECONDS = ("seconds", "s", "s")
     TIMESTAMP = ("timestamp_seconds", "dateTimeAsIso", "")

@@ -53,6 +53,53 @@ REJECTED_SAMPLES = _own(
     ("metric", "reason"),
     presence=Presence.EVENT,
 )
+COLLECTOR_PROCESS_MEMORY = _own(
+    "collector_process_resident_memory_bytes",
+    Kind.GAUGE,
+    Unit.BYTES,
+    "Memory that a collector process holds.",
+    ("process",),
+    presence=Presence.EVENT,
+)
+COLLECTOR_PROCESS_THREADS = _own(
+    "collector_process_threads",
+    Kind.GAUGE,
+    Unit.COUNT,
+    "Threads of a collector process.",
+    ("process",),
+    presence=Presence.EVENT,
+)
+COLLECTOR_PROCESS_STARTS = _own(
+    "collector_process_starts_total",
+    Kind.COUNTER,
+    Unit.COUNT,
+    "Times a collector process was started; each but the first replaced one that had ended or hung.",
+    ("process",),
+    presence=Presence.EVENT,
+)
+GPU_PROBES = _own(
+    "gpu_probes_total",
+    Kind.COUNTER,
+    Unit.COUNT,
+    "Questions to a GPU that hangs, each from a process of its own, by outcome.",
+    ("gpu", "uuid", "outcome"),
+    presence=Presence.EVENT,
+)
+KERNEL_LOG_LOST = _own(
+    "kernel_log_lost_records_total",
+    Kind.COUNTER,
+    Unit.COUNT,
+    "Records of the kernel log that were overwritten before they could be read.",
+    presence=Presence.EVENT,
+)
+TEXTFILE_TIMESTAMP = _own(
+    "textfile_timestamp_seconds",
+    Kind.GAUGE,
+    Unit.TIMESTAMP,
+    "When a file in the text file directory was last written (Unix time).",
+    ("file",),
+    presence=Presence.EVENT,
+)
 EXPORTER_BUILD_INFO = _own(
     "exporter_build_info",
     Kind.INFO,

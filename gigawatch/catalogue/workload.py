@@ -25,9 +25,20 @@ GPU_ALLOCATION_INFO = _work(
     "gpu_allocation_info",
     Kind.INFO,
     Unit.COUNT,
-    "Which job holds a GPU.",
-    ("gpu", "uuid", "scheduler", "namespace", "job_id", "user", "stage"),
+    "Which job holds a GPU, or a share of it; GPUs that a job holds and leaves idle are here too.",
+    (
+        "gpu", "uuid", "scheduler", "namespace", "pod", "container", "job_id", "user", "partition", "stage",
+        "mig_uuid",
+    ),
     {"stage": ("data_preparation", "training", "evaluation", "inference")},
+)  # fmt: skip
+ALLOCATION_UNMATCHED = _work(
+    "allocation_unmatched_devices",
+    Kind.GAUGE,
+    Unit.COUNT,
+    "Devices that a scheduler says it gave away and that are no GPU of this node, by why.",
+    ("scheduler", "reason"),
+    {"reason": ("unknown_id", "unknown_index", "no_gpu_list")},
 )
 INFERENCE_GPU_INFO = _work(
     "inference_gpu_info",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gigawatch.catalogue import gpu, workload
+from gigawatch.catalogue import gpu, gpu_links, workload
 from gigawatch.simulator.identity import gpu_serial, pci_bus_id
 from gigawatch.simulator.layout import Array, Layout
 from gigawatch.simulator.state import REASONS, TIMED_REASONS, XIDS, State
@@ -63,7 +63,7 @@ class _Gpus:
                 self.index[g], layout.uuids[g], model, gpu_serial(layout.seed, nodes[node], index),
                 pci_bus_id(index),
                 f"{90 + len(profile.name)}.00.{profile.nvlinks:02d}.00.0{len(profile.name)}", DRIVER,
-                profile.architecture,
+                profile.architecture, "", str(index), "",
             )  # fmt: skip
 
         table.add(gpu.GPU_INFO, info, self.alive(1.0))
@@ -162,17 +162,20 @@ class _Gpus:
     def links(self) -> None:
         layout, add = self.layout, self.table.add
         generation = np.array([float(p.pcie_generation) for p in layout.profiles])
-        add(gpu.GPU_PCIE_REPLAYS, self.labels(), self.alive(floored("replays")))
+        add(gpu_links.GPU_PCIE_REPLAYS, self.labels(), self.alive(floored("replays")))
         for kind in ("current", "max"):
-            add(gpu.GPU_PCIE_LINK_GENERATION, self.labels(kind), self.alive(generation))
-            add(gpu.GPU_PCIE_LINK_WIDTH, self.labels(kind), self.alive(16.0))
+            add(gpu_links.GPU_PCIE_LINK_GENERATION, self.labels(kind), self.alive(generation))
+            add(gpu_links.GPU_PCIE_LINK_WIDTH, self.labels(kind), self.alive(16.0))
         links = np.array([p.nvlinks for p in layout.profiles])
         for link in range(int(links.max(initial=0))):
             up: Values | float = (lambda s: 1 - s.nvlink_down) if link == 0 else 1.0
-            add(gpu.GPU_NVLINK_UP, self.labels(str(link)), self.alive(up), links > link)
+            add(gpu_links.GPU_NVLINK_UP, self.labels(str(link)), self.alive(up), links > link)
         for row, kind in enumerate(("crc", "replay", "recovery")):
             add(
-                gpu.GPU_NVLINK_ERRORS, self.labels(kind), self.alive(floored("nvlink_errors", row)), links > 0
+                gpu_links.GPU_NVLINK_ERRORS,
+                self.labels("all", kind),
+                self.alive(floored("nvlink_errors", row)),
+                links > 0,
             )
 
     def allocation(self) -> None:
@@ -182,7 +185,10 @@ class _Gpus:
         def job_labels(g: int) -> tuple[str, ...]:
             job = layout.groups[group_of[g] - 1].job
             scheduler = _SCHEDULER[job.kind]
-            return (self.index[g], layout.uuids[g], scheduler, job.namespace, job.name, job.user, job.stage)
+            return (
+                self.index[g], layout.uuids[g], scheduler, job.namespace, "", "", job.name, job.user, "",
+                job.stage, "",
+            )  # fmt: skip
 
         def engine_labels(g: int) -> tuple[str, ...]:
             group = layout.groups[group_of[g] - 1]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gigawatch.catalogue import Metric, fabric, gpu, host, workload
+from gigawatch.catalogue import Metric, fabric, gpu, host, storage, workload
 from gigawatch.simulator.layout import Array, Layout
 from gigawatch.simulator.nodes import CPUS, HOST_MEMORY
 from gigawatch.simulator.state import State
@@ -30,9 +30,9 @@ def node_table(layout: Layout) -> Table:
     _host(table)
     _ports(layout, table)
     add = table.add
-    add(fabric.MOUNT_RESPONSIVE, _fixed(*MOUNT), lambda s: s.mount_ok)
-    add(fabric.MOUNT_PROBE_DURATION, _fixed(*MOUNT), rounded("mount_seconds", 4))
-    add(fabric.STORAGE_READ, _fixed(*MOUNT), floored("storage_read"))
+    add(storage.MOUNT_RESPONSIVE, _fixed(*MOUNT), lambda s: s.mount_ok)
+    add(storage.MOUNT_PROBE_DURATION, _fixed(*MOUNT), rounded("mount_seconds", 4))
+    add(storage.STORAGE_READ, _fixed(*MOUNT), floored("storage_read"))
 
     has_gpus = layout.node_gpus > 0
 
@@ -90,7 +90,7 @@ def _ports(layout: Layout, table: Table) -> None:
             add(fabric.IB_PORT_STATE, _fixed(device, "1", state), 0.0, here)
         for row, direction in enumerate(fabric.IB_PORT_BYTES.values["direction"]):
             add(fabric.IB_PORT_BYTES, _fixed(device, "1", direction), floored("fabric", row), here)
-        for row, kind in enumerate(fabric.IB_PORT_ERRORS.values["kind"]):
+        for row, kind in enumerate(("symbol", "link_recovery", "receive", "discard")):
             errors = floored("port_errors", row) if first else 0.0
             add(fabric.IB_PORT_ERRORS, _fixed(device, "1", kind), errors, here)
         add(fabric.IB_PORT_FLAPS, _fixed(device, "1"), floored("port_flaps") if first else 0.0, here)

@@ -40,7 +40,11 @@ class Exporter:
                 Reading(gpu.GPU_POWER, (*key, "gpu"), 600.0 + i),
                 Reading(gpu.GPU_TEMPERATURE, (*key, "core"), celsius),
                 Reading(gpu.GPU_TEMPERATURE_MARGIN, key, 87 - celsius),
-                Reading(workload.GPU_ALLOCATION_INFO, (*key, "slurm", "", "job-7", "ada", "training"), 1.0),
+                Reading(
+                    workload.GPU_ALLOCATION_INFO,
+                    (*key, "slurm", "", "", "", "job-7", "ada", "", "training", ""),
+                    1.0,
+                ),
             ]
         # The recording rules of the stack are not loaded here: their result stands in for them.
         text = render(rows).decode()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporters.fabric import InfinibandSource, MountSource
-from gigawatch.catalogue import Metric, fabric
+from gigawatch.catalogue import Metric, fabric, storage
 
 
 def test_ports_give_state_bytes_and_errors(tmp_path: Path) -> None:
@@ -74,14 +74,14 @@ def test_a_mount_whose_server_is_gone_holds_up_nobody(tmp_path: Path) -> None:
         began = time.monotonic()
         readings = list(source.read())
         assert time.monotonic() - began < 10
-        assert values(fabric.MOUNT_RESPONSIVE) == {"/data": 1, "/with blank": 0, "/gone": 0}
+        assert values(storage.MOUNT_RESPONSIVE) == {"/data": 1, "/with blank": 0, "/gone": 0}
     assert asked.count("/gone") == 1, "one waiting thread, not one per probe"
     assert asked.count("/data") == 3
-    assert values(fabric.MOUNT_PROBE_DURATION)["/gone"] > 0.5
-    assert values(fabric.STORAGE_READ) == {"/data": 555}
+    assert values(storage.MOUNT_PROBE_DURATION)["/gone"] > 0.5
+    assert values(storage.STORAGE_READ) == {"/data": 555}
     release.set()
     deadline = time.monotonic() + 60
-    while values(fabric.MOUNT_RESPONSIVE)["/gone"] != 1:
+    while values(storage.MOUNT_RESPONSIVE)["/gone"] != 1:
         assert time.monotonic() < deadline
         readings = list(source.read())
 

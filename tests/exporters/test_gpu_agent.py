@@ -14,7 +14,7 @@ import psutil
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from gigawatch.catalogue import Metric, Origin, Presence, by_name, gpu, host, own
+from gigawatch.catalogue import Metric, Origin, Presence, by_name, gpu, gpu_links, host, own
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 Start = Callable[..., Any]
@@ -70,8 +70,8 @@ def test_healthy_gpus_give_every_metric(gpu_agent: Start) -> None:
     assert value(samples, gpu.GPU_CLOCK_EVENT_ACTIVE, gpu="0", reason="display_clock_setting") is None
     assert value(samples, gpu.GPU_CLOCK_EVENT_SECONDS, gpu="0", reason="sw_power_cap") == 1.5
     assert value(samples, gpu.GPU_ECC_ERRORS, gpu="0", severity="corrected", scope="aggregate") == 9
-    assert value(samples, gpu.GPU_NVLINK_ERRORS, gpu="0", kind="crc") == 0 + 1 + 2 + 3
-    assert value(samples, gpu.GPU_NVLINK_UP, gpu="0", link="4") is None
+    assert value(samples, gpu_links.GPU_NVLINK_ERRORS, gpu="0", kind="crc") == 0 + 1 + 2 + 3
+    assert value(samples, gpu_links.GPU_NVLINK_UP, gpu="0", link="4") is None
     assert value(samples, gpu.GPU_RECOVERY_ACTION, gpu="0", action="gpu_reset") == 1
     assert value(samples, gpu.GPUS_VISIBLE, source="nvml") == 8
     info = next(dict(labels) for name, labels in samples if name == gpu.GPU_INFO.name)
@@ -168,7 +168,7 @@ def test_unsupported_fields_and_sentinels_are_absent(gpu_agent: Start) -> None:
     agent = gpu_agent("gpus 1", "unsupported 82", "unsupported 94", "memory_sentinel 1")
     samples = agent.wait_for(lambda s: value(s, gpu.GPU_INFO, gpu="0"))
     assert value(samples, gpu.GPU_TEMPERATURE, sensor="memory") is None
-    assert value(samples, gpu.GPU_PCIE_REPLAYS) is None
+    assert value(samples, gpu_links.GPU_PCIE_REPLAYS) is None
     assert value(samples, gpu.GPU_MEMORY_USED) is None
     assert value(samples, gpu.GPU_MEMORY_SIZE) == 80 << 30
     assert (value(samples, own.REJECTED_SAMPLES, metric=gpu.GPU_MEMORY_USED.name, reason="sentinel") or 0) > 0

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gigawatch.catalogue import Metric, fabric, facility, gpu, workload
+from gigawatch.catalogue import Metric, fabric, facility, gpu, gpu_links, storage, workload
 from gigawatch.errors import UserError
 from gigawatch.readings import Reading
 from gigawatch.simulator.effects import EFFECTS
@@ -203,9 +203,9 @@ def xid_79(plant: Plant) -> None:
 
 def nvlink(plant: Plant) -> None:
     room = strike(plant, "nvlink-errors").after(20)
-    assert room.gpu(gpu.GPU_NVLINK_ERRORS, "crc") > 500
-    assert room.gpu(gpu.GPU_NVLINK_UP, "0") == 0
-    assert room.gpu(gpu.GPU_NVLINK_UP, "1") == 1
+    assert room.gpu(gpu_links.GPU_NVLINK_ERRORS, "all", "crc") > 500
+    assert room.gpu(gpu_links.GPU_NVLINK_UP, "0") == 0
+    assert room.gpu(gpu_links.GPU_NVLINK_UP, "1") == 1
     assert room.gpu(gpu.GPU_XID_ERRORS, "74", "kmsg") == 1
 
 
@@ -242,9 +242,9 @@ def hang(plant: Plant) -> None:
 def stall(plant: Plant) -> None:
     steps = plant.state.steps.copy()
     room = strike(plant, "storage-stall").after(30)
-    assert room.node(TRAINING, fabric.MOUNT_RESPONSIVE, "/shared", "lustre") == 0
-    assert room.node(TRAINING, fabric.MOUNT_PROBE_DURATION, "/shared", "lustre") == 5
-    assert room.node(SERVING, fabric.MOUNT_RESPONSIVE, "/shared", "lustre") == 1
+    assert room.node(TRAINING, storage.MOUNT_RESPONSIVE, "/shared", "lustre") == 0
+    assert room.node(TRAINING, storage.MOUNT_PROBE_DURATION, "/shared", "lustre") == 5
+    assert room.node(SERVING, storage.MOUNT_RESPONSIVE, "/shared", "lustre") == 1
     assert (plant.state.steps - steps).max() < 1
 
 
