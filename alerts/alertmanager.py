@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from alerts.inhibitions import INHIBITIONS, LOUDER, QUIETER, SAME_OBJECT
 from alerts.model import Severity, paced
+from alerts.rules import all_alerts
 from alerts.yamltext import dump
 from gigawatch.artifacts import BuildOptions
 
 TOPOLOGY = ["site", "alertname", "scope", "rack", "node", "loop", "feed"]
-"""GPUs of one node share a page, everything on one loop as well; two sites never do."""
+"""What goes wrong on one node shares a page, what does on one loop as well; two sites never do."""
+ONE_GPU = ["site", "scope", "node", "place"]
+"""All that is wrong with one GPU is one page, whatever it is called: it is drained and mended as one. Another
+GPU is a page of its own; many on one node at once are GpusFailTogether."""
 OBJECT = ["site", "alertname", "scope", "place"]
 """Parts of the pipeline and jobs stand side by side in one place: each is a page of its own."""
 
@@ -33,6 +37,7 @@ def configuration(options: BuildOptions) -> str:
         "repeat_interval": "24h",
     }
     by_object = 'scope=~"site|process"'
+    one_gpu = ['scope="gpu"', f'alertname!~"{"|".join(_together())}"']
     config = {
         "global": {"resolve_timeout": "5m"},
         "route": {
@@ -50,6 +55,7 @@ def configuration(options: BuildOptions) -> str:
                     repeat_interval="5s",
                 ),
                 route("pager", [_severity(Severity.CRITICAL), by_object], group_by=OBJECT, **pages),
+                route("pager", [_severity(Severity.CRITICAL), *one_gpu], group_by=ONE_GPU, **pages),
                 route("pager", [_severity(Severity.CRITICAL)], group_by=TOPOLOGY, **pages),
                 route(
                     "digest",
@@ -88,6 +94,10 @@ def _inhibit_rules() -> list[dict[str, object]]:
         "equal": list(SAME_OBJECT),
     }
     return [*rules, louder]
+
+
+def _together() -> list[str]:
+    return [alert.name for alert in all_alerts() if alert.together]
 
 
 def _severity(severity: Severity) -> str:

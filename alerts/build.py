@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from alerts import alertmanager, grafana, pages, prometheus
+from alerts import alertmanager, dialects, grafana, headline, pages, prometheus
 from alerts.rules import by_group
 from gigawatch.artifacts import BuildOptions
+from gigawatch.promql.dialects import DIALECTS, counters
 
 GENERATED = "alerts/generated"
 CHART = "helm/gigawatch/files"
@@ -23,9 +24,17 @@ def artifacts(options: BuildOptions) -> dict[str, str]:
         f"{GENERATED}/recording-rules.yml": recording,
         f"{GENERATED}/prometheus-rules.yml": prometheus.alert_rules(options),
         f"{GENERATED}/alertmanager.yml": alertmanager.configuration(options),
+        f"{GENERATED}/alertmanager.tmpl": headline.template(),
         f"{GENERATED}/grafana-alerting.yml": grafana.provisioning(options),
         "docs/reference/alerts.md": pages.table(),
     }
+    for dialect in DIALECTS:
+        text = dialects.rules(dialect)
+        # Apart from the other rules, so that nothing loads them by a pattern: they are the user's choice.
+        files[f"{GENERATED}/dialects/{dialect.name}.yml"] = text
+        files[f"{CHART}/dialects/dialect-{dialect.name}.yaml"] = text
+    files["deploy/dcgm/counters.csv"] = counters.csv()
+    files["docs/reference/existing-exporters.md"] = dialects.page()
     for name, alerts in by_group().items():
         files[f"{GENERATED}/tests/{name}.yml"] = prometheus.unit_tests(name)
         files[f"{GENERATED}/tests/rules/{name}.yml"] = prometheus.rules_under_test(name)

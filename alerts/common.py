@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alerts.headline import ANNOTATION, headline
 from alerts.model import Alert
 from alerts.text import Dialect, place_line, render
 from gigawatch.artifacts import BuildOptions
@@ -31,6 +32,7 @@ def page_texts(alert: Alert, options: BuildOptions, dialect: Dialect) -> dict[st
         "action": render(action, dialect),
         "place": place_line(alert.labels),
         "owner": alert.owned_by,
+        ANNOTATION: headline(alert),
         "runbook_url": runbook_url(alert, options),
         "dashboard_url": dashboard_url(alert, options),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from alerts.model import Severity
+from alerts.model import Alert, Scope, Severity
 from alerts.rules import all_alerts
 
 
@@ -23,10 +23,14 @@ class Inhibition:
     present: tuple[str, ...] = ()
     only: tuple[tuple[str, str], ...] = ()
     """Further labels that the source must have."""
+    one_gpu: bool = False
+    """Mutes every page about a single GPU; then no alert need name it."""
 
     @property
     def targets(self) -> tuple[str, ...]:
         """Alerts that it mutes."""
+        if self.one_gpu:
+            return tuple(alert.name for alert in all_alerts() if _pages_for_one_gpu(alert))
         return tuple(alert.name for alert in all_alerts() if self.name in alert.symptom_of)
 
     @property
@@ -38,6 +42,10 @@ class Inhibition:
     @property
     def target_matchers(self) -> list[str]:
         return [_names(self.targets)]
+
+
+def _pages_for_one_gpu(alert: Alert) -> bool:
+    return alert.severity is Severity.CRITICAL and alert.scope is Scope.GPU and not alert.together
 
 
 def _names(names: tuple[str, ...]) -> str:
@@ -111,6 +119,42 @@ INHIBITIONS = (
         "gpu-lost",
         "a lost GPU explains what its node and job report next",
         ("GpuFellOffBus",),
+        _NODE,
+        ("node",),
+    ),
+    Inhibition(
+        "gpus-together",
+        "GPUs of one node that fail at once have a cause that they share",
+        ("GpusFailTogether", "NvswitchFatal"),
+        _NODE,
+        ("node",),
+        one_gpu=True,
+    ),
+    Inhibition(
+        "nvswitch",
+        "a switch that has failed explains the GPUs and links behind it",
+        ("NvswitchFatal",),
+        _NODE,
+        ("node",),
+    ),
+    Inhibition(
+        "clock",
+        "a clock that is far off says more than one that nobody keeps",
+        ("HostClockOff",),
+        _NODE,
+        ("node",),
+    ),
+    Inhibition(
+        "nvme",
+        "a disk that calls itself failing explains its errors and wear",
+        ("NvmeFailing",),
+        (*_NODE, "device"),
+        ("device",),
+    ),
+    Inhibition(
+        "data-stall",
+        "GPUs that wait for data say more than the waiting itself",
+        ("DataStall",),
         _NODE,
         ("node",),
     ),

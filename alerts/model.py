@@ -139,6 +139,9 @@ class Alert:
     """Faults of `gigawatch drill` that raise this alert."""
     symptom_of: tuple[str, ...] = ()
     owner: str = ""
+    together: bool = False
+    """For alerts about a GPU: the cause mostly lies outside of it, so that its siblings fire as well. They
+    share one page per node instead of one per GPU."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"([A-Z][a-z0-9]+)+", self.name):

@@ -70,7 +70,7 @@ def _link(name: str) -> str:
 
 
 def _related(alert: Alert) -> str:
-    muted_by = [i for i in INHIBITIONS if i.name in alert.symptom_of]
+    muted_by = [i for i in INHIBITIONS if alert.name in i.targets]
     mutes = [i for i in INHIBITIONS if alert.name in i.sources]
     if not muted_by and not mutes:
         return ""

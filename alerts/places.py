@@ -7,6 +7,7 @@ from gigawatch.promql import (
     Match,
     Selector,
     foreign,
+    increase,
     many_to_one,
     max_by,
     min_by,
@@ -89,3 +90,13 @@ def settled(expr: Expr, seconds: int) -> Expr:
         f'max by (site) (time() - process_start_time_seconds{{job="prometheus"}}) < {seconds}', ("site",)
     )
     return without(expr, young, "site")
+
+
+def appeared(selector: Selector, window: str) -> Expr:
+    """Counters that rose within the window, and those that came into being in it: increase() never sees a
+    counter whose first sample is already 1. Nodes that were not observed before are left out: what their
+    counters hold may be old."""
+    rose = increase(selector, window) > 0
+    born = Expr(f"({selector.text} > 0 unless {existed(selector, window).text})", selector.labels)
+    known = foreign(f'max by (site, node) (up{{job="gigawatch-agent"}} offset {window})', ("site", "node"))
+    return rose.or_(on(born, "and", known, "site", "node"))

@@ -39,7 +39,7 @@ def alert_rules(options: BuildOptions) -> str:
 
 def recording_rules() -> str:
     """The file of all recording rules; what each one means stands above it."""
-    lines = [HEADER.format(source="gigawatch/promql/recording.py") + "groups:"]
+    lines = [HEADER.format(source="gigawatch/promql/recording/") + "groups:"]
     for name, rules in recording.groups().items():
         lines += [f"- name: {name}", "  rules:"]
         for recorded in rules:

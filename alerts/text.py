@@ -71,6 +71,18 @@ FACTS = {
         "job_id",
         "the jobs on the node",
     ),
+    "gpu_pages_on_node": Fact(
+        'group by (alertname) (ALERTS{alertstate="firing",severity="critical",scope="gpu",site=%q,node=%q})',
+        ("site", "node"),
+        "alertname",
+        "the alerts of its GPUs",
+    ),
+    "gpus_paged_on_node": Fact(
+        'group by (gpu) (ALERTS{alertstate="firing",severity="critical",scope="gpu",site=%q,node=%q})',
+        ("site", "node"),
+        "gpu",
+        "the GPUs",
+    ),
     "jobs_in_rack": Fact(
         f"group by (job_id) ({workload.GPU_ALLOCATION_INFO.name}{{site=%q,rack=%q}})",
         ("site", "rack"),

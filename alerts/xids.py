@@ -1,65 +1,30 @@
-"""XID codes, by what they ask for. Meanings in our own words after NVIDIA's XID catalogue.
-
-79 (the GPU fell off the bus) has an alert of its own.
-"""
+"""XID codes, by what they ask for; the codes themselves stand in the catalogue."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from gigawatch.catalogue.gpu import XID_SERIOUS
+from gigawatch.catalogue.xids import Rating, rated
 
-RESET: Mapping[int, str] = MappingProxyType(
-    {
-        46: "the GPU stopped processing",
-        62: "its power controller halted",
-        95: "an uncontained memory error",
-        109: "a context switch timed out",
-        110: "a security fault",
-        119: "its system processor does not answer",
-        120: "its system processor reported an error",
-        136: "an NVLink failed to train",
-        140: "an unrecovered memory error",
-        143: "it failed to initialise",
-        144: "an NVLink fault (first class)",
-        145: "an NVLink fault (second class)",
-        149: "an NVLink fault (network layer)",
-    }
-)
+RESET = rated(Rating.RESET)
 """The GPU works again only after a reset or a reboot: whatever ran on it is lost."""
 
-SERVICE: Mapping[int, str] = MappingProxyType(
-    {
-        48: "a memory error of two bits",
-        64: "a bad memory row could not be replaced",
-        74: "an NVLink error",
-    }
-)
+SERVICE = rated(Rating.SERVICE)
 """Hardware is suspected: drain, run the field diagnosis, exchange what fails it."""
 
-CONTAINED: Mapping[int, str] = MappingProxyType(
-    {
-        63: "a bad memory row was replaced",
-        92: "many corrected memory errors",
-        94: "a contained memory error: only the application that hit it was ended",
-    }
-)
+CONTAINED = rated(Rating.CONTAINED)
 """Handled by the hardware; a reset at the next drain is enough."""
 
-APPLICATION: Mapping[int, str] = MappingProxyType(
-    {
-        13: "an exception in a kernel",
-        31: "access to memory that is not mapped",
-        43: "the application was stopped",
-        45: "the application ended while work was queued",
-    }
-)
+APPLICATION = rated(Rating.APPLICATION)
 """Mostly bugs of the application that ran: context, never a page."""
 
-_RATED = {*RESET, *SERVICE, *CONTAINED, 79}
-if set(XID_SERIOUS) != _RATED:
-    raise ValueError(f"XIDs without a rating: {sorted(set(XID_SERIOUS) ^ _RATED)}")
+LOST = rated(Rating.LOST)
+"""The GPU fell off the bus; it has an alert of its own."""
+
+_RATED = {*RESET, *SERVICE, *CONTAINED, *LOST}
+if not set(XID_SERIOUS) <= _RATED:
+    raise ValueError(f"XIDs without a rating: {sorted(set(XID_SERIOUS) - _RATED)}")
 
 
 def pattern(codes: Mapping[int, str]) -> str:
@@ -68,5 +33,19 @@ def pattern(codes: Mapping[int, str]) -> str:
 
 
 def listed(codes: Mapping[int, str]) -> str:
-    """The codes with their meanings, for a text."""
-    return "; ".join(f"{code}: {meaning}" for code, meaning in sorted(codes.items()))
+    """The meanings with their codes, for a text."""
+    meanings: dict[str, list[int]] = {}
+    for code, meaning in sorted(codes.items()):
+        meanings.setdefault(meaning, []).append(code)
+    return "; ".join(f"{_ranges(group)}: {meaning}" for meaning, group in meanings.items())
+
+
+def _ranges(codes: list[int]) -> str:
+    """`1, 2, 3, 7` as `1-3, 7`."""
+    runs: list[list[int]] = []
+    for code in codes:
+        if runs and code == runs[-1][-1] + 1:
+            runs[-1].append(code)
+        else:
+            runs.append([code])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboards import coverage
 from dashboards.boards import all_boards
 from dashboards.grafana import dashboard_json, minified, pretty
 from dashboards.places import board_links
@@ -11,6 +12,7 @@ from gigawatch.artifacts import BuildOptions
 GENERATED = "dashboards/generated"
 CHART = "helm/gigawatch/files/dashboards"
 PAGE = "docs/reference/dashboards.md"
+PANELS_PAGE = "docs/reference/existing-exporters-panels.md"
 
 
 def artifacts(options: BuildOptions) -> dict[str, str]:  # noqa: ARG001 # links are relative: options change nothing
@@ -22,4 +24,5 @@ def artifacts(options: BuildOptions) -> dict[str, str]:  # noqa: ARG001 # links 
         files[f"{GENERATED}/{board.uid}.json"] = pretty(document)
         files[f"{CHART}/{board.uid}.json"] = minified(document)
     files[PAGE] = page(all_boards())
+    files[PANELS_PAGE] = coverage.page(all_boards())
     return files

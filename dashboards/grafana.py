@@ -79,8 +79,9 @@ class ModernPanel(core.Panel):  # type: ignore[misc] # grafanalib has no annotat
 class Row(core.Panel):  # type: ignore[misc] # grafanalib has no annotations
     """A row header, without the data source that grafanalib's own would carry."""
 
-    def __init__(self, title: str, place: Place, number: int) -> None:
+    def __init__(self, title: str, place: Place, number: int, folded: tuple[core.Panel, ...] = ()) -> None:
         super().__init__(id=number, title=title, gridPos=_grid(place))
+        self.folded = folded
 
     def to_json_data(self) -> dict[str, Any]:
         return {
@@ -88,8 +89,8 @@ class Row(core.Panel):  # type: ignore[misc] # grafanalib has no annotations
             "id": self.id,
             "title": self.title,
             "gridPos": self.gridPos,
-            "collapsed": False,
-            "panels": [],
+            "collapsed": bool(self.folded),
+            "panels": [panel.to_json_data() for panel in self.folded],
         }
 
 
@@ -126,13 +127,7 @@ class PickedVariable(core.Template):  # type: ignore[misc] # grafanalib has no a
 
 def dashboard_json(board: Board, links: list[dict[str, Any]]) -> dict[str, Any]:
     """A board as Grafana reads it, ids and grid positions filled in, nothing null but base thresholds."""
-    panels: list[core.Panel] = []
-    top = 0
-    for section in board.sections:
-        panels.append(Row(section.title, Place(0, top, COLUMNS, ROW_HEIGHT), len(panels) + 1))
-        places, top = flow(section, top + ROW_HEIGHT)
-        for panel, place in zip(section.panels, places, strict=True):
-            panels.append(ModernPanel(panel, place, len(panels) + 1))
+    panels = _panels(board)
     frame = core.Dashboard(
         uid=board.uid,
         title=board.title,
@@ -154,6 +149,27 @@ def dashboard_json(board: Board, links: list[dict[str, Any]]) -> dict[str, Any]:
     made["fiscalYearStartMonth"] = 0
     pruned: dict[str, Any] = prune(made)
     return pruned
+
+
+def _panels(board: Board) -> list[core.Panel]:
+    """Rows and panels with their places; the panels of a folded section lie inside of its row."""
+    made: list[core.Panel] = []
+    top = number = 0
+    for section in board.sections:
+        row = Place(0, top, COLUMNS, ROW_HEIGHT)
+        places, end = flow(section, top + ROW_HEIGHT)
+        inside = tuple(
+            ModernPanel(panel, place, number + count)
+            for count, (panel, place) in enumerate(zip(section.panels, places, strict=True), 2)
+        )
+        if section.folded:
+            made.append(Row(section.title, row, number + 1, inside))
+            top += ROW_HEIGHT
+        else:
+            made += [Row(section.title, row, number + 1), *inside]
+            top = end
+        number += 1 + len(inside)
+    return made
 
 
 def pretty(document: dict[str, Any]) -> str:

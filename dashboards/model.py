@@ -51,6 +51,8 @@ class Section:
 
     title: str
     panels: tuple[Panel, ...]
+    folded: bool = False
+    """Closed until the reader opens it; its panels ask nothing until then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,6 +327,11 @@ KEY_TITLES = {
     "rule_group": "Rule group", "scheduler": "Scheduler", "program": "Program", "version": "Version",
     "python": "Python", "serial": "Serial", "driver_version": "Driver", "feature": "Feature",
     "reason": "Reason", "horizon": "Horizon", "name": "Name", "error": "Error", "metric": "Metric",
+    "link": "Link", "check": "Check", "pci_bus_id": "Address", "type": "Type", "sxid": "SXID",
+    "tier": "Tier", "profile": "Profile", "gi": "Instance", "mig_uuid": "Partition", "pid": "Process id",
+    "comm": "Program", "controller": "Controller", "dimm": "Module", "file": "File", "location": "Place",
+    "link_layer": "Kind", "netdev": "Interface", "firmware": "Firmware", "product": "Product",
+    "meaning": "Meaning", "action": "Do", "outcome": "Outcome",
 }  # fmt: skip
 """Column titles of labels."""
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import signal
+import os
 import socket
 import sys
-import threading
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gigawatch.command import Command
 from gigawatch.errors import UserError
-from gigawatch.serving import App, load_web_config, parse_listen, serve
+from gigawatch.serving import load_web_config, parse_listen
 
 if TYPE_CHECKING:
     from exporters.runtime import Exporter
@@ -31,12 +28,23 @@ def _run_agent(args: Namespace) -> int:
     settings = settings_of(args, AgentSettings, "GIGAWATCH_AGENT")
     if args.node and not (settings.simulate and args.once):
         raise UserError("--node chooses a simulated node to print; it needs --simulate and --once")
-    if args.once and settings.simulate:
-        return _print_simulated(settings, "agent", args.node)
-    from exporters.agent import agent_exporter
+    plan = settings.plan(os.environ)
+    if settings.simulate:
+        if args.once:
+            return _print_simulated(settings, "agent", args.node)
+        from exporters.simulating import simulating_exporter
 
-    exporter = agent_exporter(settings)
-    return _print_once(exporter) if args.once else _serve(exporter, settings)
+        state = str(settings.state) if settings.state else ""
+        return _serve(simulating_exporter(plan, settings.site(), state, settings.seed), settings)
+    if args.once:
+        from exporters.agent import agent_exporter
+
+        return _print_once(agent_exporter(plan))
+    from exporters.serve import become_agent
+
+    if settings.web_config:
+        load_web_config(settings.web_config)  # what is wrong with it is said before anything starts
+    return become_agent(plan)
 
 
 def _run_facility(args: Namespace) -> int:
@@ -73,29 +81,17 @@ def _run_sd(args: Namespace) -> int:
     if args.once:
         sys.stdout.write(keeper.exposition().decode())
         return 0
+    from exporters.serve import listen_until_told
+
     keeper.start()
-    return _listen(keeper.app(), args.listen, args.web_config, keeper.stop)
+    return listen_until_told(keeper.app(), args.listen, args.web_config, keeper.stop)
 
 
 def _serve(exporter: Exporter, settings: Settings) -> int:
+    from exporters.serve import listen_until_told
+
     exporter.start()
-    return _listen(exporter.app(), settings.listen, settings.web_config, exporter.stop)
-
-
-def _listen(app: App, listen: str, web_config: Path | None, stop: Callable[[], None]) -> int:
-    """Serve until SIGTERM or SIGINT; then stop everything that was started."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    over = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
-    try:
-        running = serve(app, listen, load_web_config(web_config) if web_config else None)
-        print(f"listening on {running.url}", file=sys.stderr, flush=True)
-        over.wait()
-        running.close()
-    finally:
-        stop()
-    return 0
+    return listen_until_told(exporter.app(), settings.listen, settings.web_config, exporter.stop)
 
 
 def _print_once(exporter: Exporter) -> int:

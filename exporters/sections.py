@@ -1,6 +1,7 @@
 """What an agent was told to do, as plain data: it crosses to the serving process without the validator.
 
-`exporters.settings` checks what a user wrote and fills these in; every field's meaning and default stands here.
+`exporters.settings` checks what a user wrote and fills these in; every field's meaning and default stands
+here.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ Tier = Literal["hot", "warm", "cold"]
 
 @dataclass(frozen=True, slots=True)
 class GpuSection:
-    """GPU collector. `profiling` reads activity ratios (GPM, Hopper and newer); `processes` gives a series per
-    process; `quarantine_after` is how many seconds a GPU may hang before it is asked from a process of its own."""
+    """GPU collector. `profiling` reads activity ratios (GPM, Hopper and newer); `processes` gives a series
+    per process; `quarantine_after` is how many seconds a GPU may hang before it is asked from a process of
+    its own."""
 
     profiling: bool = True
     processes: bool = False
@@ -24,8 +26,8 @@ class GpuSection:
 
 @dataclass(frozen=True, slots=True)
 class StorageSection:
-    """Shared file systems and disks. `tiers` gives the tier of mount points that match a glob, first match wins;
-    others get theirs from the kind of file system. `probe_deadline` in seconds."""
+    """Shared file systems and disks. `tiers` gives the tier of mount points that match a glob, first match
+    wins; others get theirs from the kind of file system. `probe_deadline` in seconds."""
 
     tiers: dict[str, Tier] = field(default_factory=dict)
     probe_deadline: float = 2.0
@@ -33,7 +35,8 @@ class StorageSection:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesSection:
-    """kubelet's pod-resources service. `resources` are globs of device-plugin resource names that mean GPUs."""
+    """kubelet's pod-resources service. `resources` are globs of device-plugin resource names that mean
+    GPUs."""
 
     socket: Path = Path("/var/lib/kubelet/pod-resources/kubelet.sock")
     resources: tuple[str, ...] = ("nvidia.com/gpu*", "nvidia.com/mig-*")
@@ -41,8 +44,9 @@ class KubernetesSection:
 
 @dataclass(frozen=True, slots=True)
 class SlurmSection:
-    """Slurm. `squeue` is the command, `jobs` an optional directory in which a prolog leaves one file per GPU or
-    job, `cgroups` the root of the cgroup tree, `node` this node's name in Slurm where it is not the host name."""
+    """Slurm. `squeue` is the command, `jobs` an optional directory in which a prolog leaves one file per GPU
+    or job, `cgroups` the root of the cgroup tree, `node` this node's name in Slurm where it is not the host
+    name."""
 
     squeue: str = "squeue"
     jobs: Path | None = None
@@ -69,8 +73,8 @@ class CollectorSection:
 
 @dataclass(frozen=True, slots=True)
 class AgentPlan:
-    """Everything the agent's serving process has to know. Times in seconds; `root` lies before /proc, /sys and
-    /dev (a container sees its host's there)."""
+    """Everything the agent's serving process has to know. Times in seconds; `root` lies before /proc, /sys
+    and /dev (a container sees its host's there)."""
 
     listen: str
     interval: float

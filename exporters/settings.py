@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from exporters.sections import (
+    AgentPlan,
+    CollectorSection,
+    GpuSection,
+    KubernetesSection,
+    SlurmSection,
+    StorageSection,
+)
 from gigawatch.config import Strict, load_file, parse_duration
 from gigawatch.errors import UserError
 from gigawatch.serving import parse_listen
@@ -34,19 +43,17 @@ Duration = Annotated[str, AfterValidator(_duration)]
 Listen = Annotated[str, AfterValidator(_listen)]
 
 
-def _switch(value: object) -> object:
-    """YAML 1.1 reads a bare `on` or `off` as true or false; both mean the same here."""
-    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+_WORDS = frozenset({"gpu", "kubernetes", "slurm"})
 
 
-class Collectors(Strict):
-    """Which collectors run. `auto` runs the GPU collector where a PCI device of the vendor is present."""
-
-    gpu: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)] = "auto"
-    host: bool = True
-    power: bool = True
-    kernel_log: bool = True
-    fabric: bool = True
+def _switches(section: object) -> object:
+    """YAML 1.1 reads a bare `on` or `off` as true or false; where words are wanted both mean the same."""
+    if not isinstance(section, Mapping):
+        return section
+    return {
+        name: ("on" if value else "off") if name in _WORDS and isinstance(value, bool) else value
+        for name, value in section.items()
+    }
 
 
 class Settings(Strict):
@@ -74,16 +81,32 @@ class Settings(Strict):
 
 
 class AgentSettings(Settings):
-    """Settings of `gigawatch agent`."""
+    """Settings of `gigawatch agent`. What the sections mean stands in `exporters.sections`."""
 
     listen: Listen = ":9610"
     slow_interval: Duration = "30s"
-    collectors: Collectors = Collectors()
+    collectors: Annotated[CollectorSection, BeforeValidator(_switches)] = CollectorSection()
+    gpu: GpuSection = GpuSection()
+    storage: StorageSection = StorageSection()
+    kubernetes: KubernetesSection = KubernetesSection()
+    slurm: SlurmSection = SlurmSection()
+    state_directory: Path | None = None
+    textfile_directory: Path | None = None
+    kernel_log: Path = Path("/dev/kmsg")
+    root: Path = Path("/")
 
     @property
     def slow_seconds(self) -> float:
         """The slow lane's interval in seconds."""
         return parse_duration(self.slow_interval)
+
+    def plan(self, environment: Mapping[str, str]) -> AgentPlan:
+        """What the serving process has to know. systemd's STATE_DIRECTORY stands in for a state directory."""
+        given = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+        state = self.state_directory or (Path(given) if given else None)
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(AgentPlan)}
+        fields |= {"interval": self.seconds, "slow_interval": self.slow_seconds, "state_directory": state}
+        return AgentPlan(**fields)
 
 
 class FacilitySettings(Settings):

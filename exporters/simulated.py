@@ -86,14 +86,14 @@ class SimulatedProducer:
             pages[name] = PageBytes(*(gzip.compress(form, 1) if form else b"" for form in (text, opened)))
         self._health.duration = time.perf_counter() - began
         self._health.rejected = dict(self._gate.rejected)
-        return Frame([], pages, [self._health])
+        return Frame({}, pages, [self._health])
 
     def page(self, name: str) -> bytes:
         """The exposition of one node or device as the plant now stands; empty if it has no power."""
         began = time.perf_counter()
         simulated, view = self._simulated, self._view
         raw = view.node_readings(name) if simulated.side == "agent" else view.device_readings(name)
-        readings = list(self._gate.pass_on(raw))
+        readings = self._gate.sift(list(raw))
         if not readings:
             return b""
         took, now = time.perf_counter() - began, self._clock()

@@ -49,6 +49,7 @@ ALERTS = (
         note="Slowdown begins at 87 °C on H100 and 90 °C on B200; the margin that NVML reports accounts "
         "for that.",
         symptom_of=_MUTED,
+        together=True,
         cases=(
             Case(
                 "throttling",

@@ -34,6 +34,7 @@ ALERTS = (
         board="gw-node",
         hold="1m",
         steps=("Still down after a reset: reboot. Still down: exchange (service_required).",),
+        rehearse=("nvlink-errors",),
         symptom_of=("node-down", "gpu-lost"),
         cases=(
             Case(
@@ -105,6 +106,7 @@ ALERTS = (
         first_step="Plan a drain; reseat the GPU or its riser.",
         board="gw-node",
         hold="10m",
+        rehearse=("pcie-degraded",),
         symptom_of=("node-down", "gpu-lost"),
         cases=(
             Case(

@@ -7,9 +7,12 @@ from alerts.model import Action, Alert, Domain, Scope, Severity
 from alerts.places import (
     at_node,
     gpu_max,
+    gpu_min,
+    gpu_sum,
 )
 from gigawatch.catalogue import gpu, site
 from gigawatch.promql import (
+    age,
     increase,
     many_to_one,
     matches,
@@ -18,7 +21,8 @@ from gigawatch.promql import (
 )
 
 _lost = gpu_max(series(gpu.GPU_STATE, state="lost")).equals(1)
-_xid_79 = gpu_max(increase(series(gpu.GPU_XID_ERRORS, xid="79"), "3m")) > 0
+_xid_79 = gpu_sum(increase(series(gpu.GPU_XID_ERRORS, xid="79"), "3m")) > 0
+_just_fell = gpu_min(age(series(gpu.GPU_XID_LAST_TIMESTAMP, xid="79"))) < 180
 _not_ok = gpu_max(series(gpu.GPU_STATE, state=matches("hung|reset_required"))).equals(1)
 _visible = max_by(series(gpu.GPUS_VISIBLE, source="nvml"), "site", "rack", "node")
 _expected = max_by(series(site.GPUS_EXPECTED), "site", "node")
@@ -26,7 +30,7 @@ _expected = max_by(series(site.GPUS_EXPECTED), "site", "node")
 ALERTS = (
     Alert(
         name="GpuFellOffBus",
-        expr=at_node(_lost.or_(_xid_79)),
+        expr=at_node(_lost.or_(_xid_79).or_(_just_fell)),
         severity=Severity.CRITICAL,
         domain=Domain.GPU,
         scope=Scope.GPU,
@@ -60,6 +64,12 @@ ALERTS = (
                 at="6m",
             ),
             Case(
+                "fell before the driver could name it",
+                (given(gpu.GPU_XID_LAST_TIMESTAMP, 300, xid="79", gpu="", uuid="pci-0000:1b:00"),),
+                ("n1/gpu",),
+                at="6m",
+            ),
+            Case(
                 "counter at zero from the start",
                 (
                     given(gpu.GPU_XID_ERRORS, 0, xid="79", source="nvml"),
@@ -68,7 +78,10 @@ ALERTS = (
             ),
             Case(
                 "an old event, seen at the first scrape",
-                (given(gpu.GPU_XID_ERRORS, 1, xid="79", source="kmsg"),),
+                (
+                    given(gpu.GPU_XID_ERRORS, 1, xid="79", source="kmsg"),
+                    given(gpu.GPU_XID_LAST_TIMESTAMP, 60, xid="79"),
+                ),
             ),
         ),
     ),

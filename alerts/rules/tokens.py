@@ -1,4 +1,4 @@
-"""Tokens: inference engines and training jobs, and whether they get their work done."""
+"""Tokens: inference engines, and whether they get their work done."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from alerts.model import Action, Alert, Domain, Scope, Severity
 from alerts.places import NODE, at_node, both, existed
 from gigawatch.catalogue import Metric, gpu, workload
 from gigawatch.promql import (
-    age,
-    avg_by,
     many_to_one,
     max_by,
     on,
@@ -22,7 +20,6 @@ from gigawatch.promql import (
 
 _ENGINE = (*NODE, "engine", "model", "replica")
 _WHO = {"engine": "vllm", "model": "llama", "replica": "0"}
-_JOB = {"job_id": "42", "model": "llama"}
 _STALLED = ("node-down", "gpu-lost", "node-storage", "rack-power", "loop-cooling", "node-cooling")
 
 _busy = max_by(series(workload.INFERENCE_REQUESTS_RUNNING), *_ENGINE).or_(
@@ -57,7 +54,7 @@ def _serves() -> Given:
     return given(workload.INFERENCE_GPU_INFO, 1, **_WHO)
 
 
-INFERENCE = (
+ALERTS = (
     Alert(
         name="InferenceEngineHung",
         expr=at_node(_has_work),
@@ -286,120 +283,3 @@ INFERENCE = (
         ),
     ),
 )
-
-_RUN = (*NODE, "job_id", "model")
-_steps = max_by(rate(series(workload.TRAINING_STEPS), "5m"), *_RUN)
-_old_steps = max_by(existed(series(workload.TRAINING_STEPS), "5m"), *_RUN)
-_wait = max_by(rate(series(workload.TRAINING_RANK_WAIT), "2m"), *NODE, "gpu", "uuid", "job_id")
-_wait_of_job = avg_by(_wait, "site", "job_id")
-_checkpoint = max_by(age(series(workload.TRAINING_CHECKPOINT_TIMESTAMP)), *NODE, "job_id", "model")
-
-
-def _rank(gpu: str, per_step: float) -> Given:
-    return given(workload.TRAINING_RANK_WAIT, rising(per_step), gpu=gpu, job_id="42")
-
-
-TRAINING = (
-    Alert(
-        name="TrainingStalled",
-        expr=at_node(both(_steps.equals(0), _old_steps, *_RUN)),
-        severity=Severity.CRITICAL,
-        domain=Domain.TOKENS,
-        scope=Scope.NODE,
-        place="{job_id}",
-        summary="Training job {job_id} makes no progress",
-        description="Not one optimizer step of {model} within five minutes.",
-        cause="A lost GPU or node, storage that does not answer, or a collective operation that waits for "
-        "ever.",
-        consequence="All its GPUs are held and burn power for nothing.",
-        action=Action.RESTART_APP,
-        first_step="Look for alerts on the job's nodes; if there are none, take stack traces and restart "
-        "it from its "
-        "last checkpoint.",
-        board="gw-job",
-        hold="2m",
-        symptom_of=(*_STALLED, "storage"),
-        rehearse=("storage-stall",),
-        note="Jobs whose single step takes longer than five minutes need a longer window.",
-        cases=(
-            Case("stands", (given(workload.TRAINING_STEPS, stopping(10, 20), **_JOB),), ("42",), at="20m"),
-            Case("runs", (given(workload.TRAINING_STEPS, rising(10), **_JOB),), at="20m"),
-            Case("has just begun", (given(workload.TRAINING_STEPS, "_x24 0+0x200", **_JOB),), at="16m"),
-            Case("never began", (given(workload.TRAINING_STEPS, "_x24 0+0x200", **_JOB),), ("42",), at="22m"),
-            Case(
-                "writes a checkpoint",
-                (given(workload.TRAINING_STEPS, "0+10x20 200+0x4 210+10x100", **_JOB),),
-                at="14m",
-            ),
-        ),
-    ),
-    Alert(
-        name="TrainingStraggler",
-        expr=at_node(
-            both(
-                many_to_one(_wait, "<", _wait_of_job * 0.3, ("site", "job_id")),
-                _wait_of_job > 0.15,
-                "site",
-                "job_id",
-            )
-        ),
-        severity=Severity.WARNING,
-        domain=Domain.TOKENS,
-        scope=Scope.GPU,
-        summary="Job {job_id} waits for GPU {gpu} of {node}",
-        description="The other ranks wait a large part of their time; this one waits {value:percent} and "
-        "is the one "
-        "they wait for.",
-        cause="A GPU that is throttled, capped or held at low clocks; a slow link; or uneven work.",
-        consequence="The whole job runs at the speed of this one GPU.",
-        action=Action.DRAIN,
-        first_step="Compare clocks, power and temperature of GPU {gpu} with its neighbours.",
-        board="gw-job",
-        hold="1m",
-        rehearse=("straggler",),
-        symptom_of=_STALLED,
-        cases=(
-            Case(
-                "one never waits",
-                (_rank("0", 0.2), _rank("1", 12), _rank("2", 12), _rank("3", 12)),
-                ("n1/gpu0",),
-            ),
-            Case("all wait alike", (_rank("0", 6), _rank("1", 6), _rank("2", 7))),
-            Case("nobody waits long", (_rank("0", 0.1), _rank("1", 2), _rank("2", 2))),
-        ),
-    ),
-    Alert(
-        name="CheckpointOverdue",
-        expr=at_node(_checkpoint > 7200),
-        severity=Severity.WARNING,
-        domain=Domain.TOKENS,
-        scope=Scope.NODE,
-        place="{job_id}",
-        summary="Job {job_id} wrote its last checkpoint {value:duration} ago",
-        description="The last complete checkpoint of {model} is {value:duration} old.",
-        cause="Storage that is slow or full, or a job that was set up without checkpoints.",
-        consequence="Any failure now throws that much work away.",
-        action=Action.NONE,
-        first_step="Look at storage, then ask the job's owner.",
-        board="gw-job",
-        hold="5m",
-        symptom_of=(*_STALLED, "storage"),
-        cases=(
-            Case(
-                "overdue",
-                (given(workload.TRAINING_CHECKPOINT_TIMESTAMP, 60, **_JOB),),
-                ("42",),
-                at="2h10m",
-                step="2m",
-            ),
-            Case(
-                "recent",
-                (given(workload.TRAINING_CHECKPOINT_TIMESTAMP, 3600, **_JOB),),
-                at="2h10m",
-                step="2m",
-            ),
-        ),
-    ),
-)
-
-ALERTS = (*INFERENCE, *TRAINING)

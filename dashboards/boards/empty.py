@@ -31,7 +31,25 @@ EMPTY_OK: dict[tuple[str, str], str] = {
             "Stragglers",
         )
     },
+    (JOB, "GPUs that wait for data"): "lists only jobs that wait",
     (NODE, "XIDs of the last 24 hours"): "lists only codes that occurred",
+    (NODE, "GPUs to exchange"): "lists only GPUs that are condemned",
+    (NODE, "Memory errors by location"): "only where the driver tells where they happened",
+    (NODE, "Fabric checks that fail"): "lists only checks that fail",
+    (NODE, "NVLinks one by one"): "speed and wrong bits are there only where the driver tells them by link",
+    (NODE, "NVSwitch errors of the last 24 hours"): "lists only errors that occurred",
+    (NODE, "RoCE transport"): "InfiniBand ports have no RoCE counters",
+    **{
+        (NODE, title): "only GPUs that are cut up"
+        for title in ("Partitions (MIG)", "SM activity of partitions")
+    },
+    (NODE, "Processes"): "only where the agent's settings ask for processes",
+    (NODE, "Collector processes"): "a simulated agent has no process that talks to a driver",
+    (NODE, "Read errors of this node in 1 h"): "lists only errors that occurred",
+    (NODE, "Readings rejected in 1 h"): "lists only readings that were rejected",
+    (NODE, "Questions to hanging GPUs"): "only GPUs that hang are asked this way",
+    (NODE, "Devices that do not match"): "lists only devices that do not match",
+    (NODE, "Text files"): "only where scripts write files for the agent",
     (ALARMS, "Flapping"): "lists only alerts that came back",
     (ALARMS, "Standing longest"): _NO_ALERT,
     (ALARMS, "Loudest rules"): _NO_ALERT,

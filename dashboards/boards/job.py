@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dashboards import limits
 from dashboards.boards.common import DATASOURCE, JOB_VARIABLE, RATE, SITE, SITE_VARIABLE, or_zero
+from dashboards.boards.job_tenants import tenants, waiting
 from dashboards.model import Board, Section
-from dashboards.panels import Column, Line, per_minute, stat, table, timeseries
+from dashboards.panels import Column, Line, alarm, per_minute, stat, table, timeseries
 from dashboards.places import JOB as UID
 from gigawatch.catalogue import Metric, Unit, gpu, workload
 from gigawatch.promql import (
@@ -37,7 +38,7 @@ def board() -> Board:
         "Does this job get on, what does it cost in power, and which rank or GPU holds it up?",
         ("gigawatch", "job"),
         (DATASOURCE, SITE_VARIABLE, JOB_VARIABLE),
-        (_now(), _gpus(), _power(), _training()),
+        (_now(), _gpus(), _power(), _training(), tenants()),
     )
 
 
@@ -118,7 +119,10 @@ def _now() -> Section:
                 Column("Margin", min_by(of_job(gpu.GPU_TEMPERATURE_MARGIN), "site", "job_id"), decimals=1),
                 Column("Training tokens", _training_tokens(), decimals=0),
                 Column("Tokens per joule", tokens_per_joule, decimals=3),
-                width=14,
+                Column("Cost per hour", recorded(rec.JOB_COST, **_JOB), decimals=2),
+                Column(
+                    "Idle GPUs", recorded(rec.JOB_GPUS_IDLE, **_JOB), decimals=1, steps=alarm("orange", 0.01)
+                ),
                 height=7,
             ),
             table(
@@ -130,10 +134,11 @@ def _now() -> Section:
                     sum_by(max_by(series(workload.GPU_ALLOCATION_INFO, **_JOB), *jobs, "uuid"), *jobs),
                     decimals=0,
                 ),
-                width=10,
+                width=16,
                 height=7,
                 hide=("site",),
             ),
+            waiting(),
         ),
     )
 

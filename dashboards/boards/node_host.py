@@ -1,42 +1,39 @@
-"""The host and fabric sections of gw-node."""
+"""The host section of gw-node."""
 
 from __future__ import annotations
 
-from dashboards import limits
-from dashboards.boards.common import NODE, RATE, state_code
-from dashboards.model import Section
-from dashboards.panels import Column, Line, state_timeline, table, timeseries
+from dashboards.boards.common import NODE, RATE
+from dashboards.model import Panel, Section
+from dashboards.panels import Column, Line, alarm, rising, table, timeseries
 from gigawatch.catalogue import Unit
-from gigawatch.catalogue import fabric as fab
 from gigawatch.catalogue import host as h
-from gigawatch.catalogue import storage as sto
 from gigawatch.promql import (
+    Expr,
+    absolute,
     age,
     differs,
+    increase,
     lacks,
     many_to_one,
     max_by,
-    one_minus,
     rate,
     series,
     sum_by,
 )
 
 _NODE = ("site", "rack", "node")
-PORT = {0: ("active", "green"), 1: ("down", "red"), 2: ("initialising", "orange"), 3: ("armed", "yellow")}
 
 
 def host() -> Section:
-    """Processor, memory, disks, network."""
+    """Processor, memory, pressure, heat, clock, network and what the hardware complains of."""
     modes = sum_by(rate(series(h.HOST_CPU_SECONDS, mode=differs("idle"), **NODE), RATE), *_NODE, "mode")
     busy = many_to_one(modes, "/", max_by(series(h.HOST_CPUS, **NODE), *_NODE), _NODE).in_unit(Unit.RATIO)
     free = max_by(series(h.HOST_MEMORY_AVAILABLE, **NODE), *_NODE)
     size = max_by(series(h.HOST_MEMORY_SIZE, **NODE), *_NODE)
-    keys = (*_NODE, "mountpoint", "fstype")
-    left = max_by(series(h.HOST_FILESYSTEM_AVAILABLE, **NODE), *keys)
-    whole = max_by(series(h.HOST_FILESYSTEM_SIZE, **NODE), *keys)
     errors = rate(series(h.HOST_NETWORK_ERRORS, **NODE), RATE)
     drops = rate(series(h.HOST_NETWORK_DROPS, **NODE), RATE)
+    pressed = max_by(rate(series(h.HOST_PRESSURE, **NODE), RATE), "resource", "share")
+    sensor = ("chip", "sensor")
     return Section(
         "Host",
         (
@@ -47,6 +44,23 @@ def host() -> Section:
                 stacked=True,
                 low=0,
                 high=1,
+            ),
+            timeseries(
+                "Pressure",
+                "What does work on the host wait for: processors, memory or I/O? `some` is any task, "
+                "`full` is "
+                "all of them at once.",
+                Line(pressed, "{{resource}} {{share}}"),
+                low=0,
+                high=1,
+            ),
+            timeseries(
+                "Waiting tasks",
+                "Do tasks hang in storage or in a driver? They cannot be killed, and block the node's jobs.",
+                Line(max_by(series(h.HOST_TASKS_BLOCKED, **NODE), *_NODE), "blocked now"),
+                Line(max_by(increase(series(h.HOST_HUNG_TASKS, **NODE), RATE), *_NODE), "found hanging"),
+                Line(max_by(increase(series(h.HOST_OOM_KILLS, **NODE), RATE), *_NODE), "killed for memory"),
+                low=0,
             ),
             timeseries(
                 "Memory",
@@ -64,11 +78,10 @@ def host() -> Section:
                 low=0,
             ),
             timeseries(
-                "Disks",
-                "How much is read from and written to the local disks?",
-                Line(sum_by(rate(series(h.HOST_DISK_READ, **NODE), RATE), "device"), "{{device}} read"),
-                Line(sum_by(rate(series(h.HOST_DISK_WRITTEN, **NODE), RATE), "device"), "{{device}} written"),
-                low=0,
+                "Temperatures of the host",
+                "Do processors or other chips come near to where they slow down?",
+                Line(max_by(series(h.HOST_TEMPERATURE, **NODE), *sensor), "{{chip}} {{sensor}}"),
+                Line(max_by(series(h.HOST_TEMPERATURE_CRITICAL, **NODE)), "critical", dashed=True),
             ),
             timeseries(
                 "Network",
@@ -85,96 +98,71 @@ def host() -> Section:
             ),
             timeseries(
                 "Network errors and drops",
-                "Does a cable or a port lose packets?",
+                "Does a cable or a port lose packets, or its link?",
                 Line(sum_by(errors, "device"), "{{device}} errors"),
                 Line(sum_by(drops, "device"), "{{device}} drops"),
+                Line(sum_by(rate(series(h.HOST_NETWORK_FLAPS, **NODE), RATE), "device"), "{{device}} flaps"),
                 low=0,
             ),
-            table(
-                "File systems",
-                "Which file system fills up?",
-                keys,
-                Column("Size", whole, decimals=1),
-                Column("Free", left, decimals=1),
-                Column(
-                    "Used",
-                    one_minus(left / whole),
-                    decimals=0,
-                    steps=limits.FILESYSTEM,
-                    cell="gauge",
-                    low=0,
-                    high=1,
-                ),
-                width=16,
-                height=6,
-                hide=("site", "rack"),
+            timeseries(
+                "Clock",
+                "How far is the clock off? Beyond 50 ms logs no longer sort, and timeouts misfire.",
+                Line(max_by(absolute(series(h.HOST_CLOCK_OFFSET, **NODE)), *_NODE), "offset"),
+                Line(max_by(series(h.HOST_CLOCK_MAX_ERROR, **NODE), *_NODE), "at most"),
+                low=0,
             ),
-            table(
-                "Running since",
-                "Has the host restarted on its own?",
-                _NODE,
-                Column("Up for", max_by(age(series(h.HOST_BOOT_TIMESTAMP, **NODE)), *_NODE), decimals=0),
-                width=8,
-                height=6,
-                hide=("site",),
-            ),
+            _day(),
+            _network(),
         ),
+        folded=True,
     )
 
 
-def fabric() -> Section:
-    """InfiniBand ports and shared storage."""
-    moved = sum_by(rate(series(fab.IB_PORT_BYTES, **NODE), RATE), "device", "port", "direction")
-    errors = sum_by(rate(series(fab.IB_PORT_ERRORS, **NODE), RATE), "device", "port", "kind")
-    flaps = sum_by(rate(series(fab.IB_PORT_FLAPS, **NODE), RATE), "device", "port")
-    mounts = max_by(series(sto.MOUNT_RESPONSIVE, **NODE), "mountpoint", "fstype")
-    return Section(
-        "Fabric and shared storage",
-        (
-            state_timeline(
-                "Fabric ports",
-                "Is every fabric port active?",
-                state_code(fab.IB_PORT_STATE, {"down": 1, "init": 2, "armed": 3}, "device", "port", **NODE),
-                PORT,
-                legend="{{device}}:{{port}}",
-                width=8,
-            ),
-            timeseries(
-                "Fabric traffic",
-                "How much goes over each port, and is one silent?",
-                Line(moved, "{{device}}:{{port}} {{direction}}"),
-                height=7,
-                low=0,
-            ),
-            timeseries(
-                "Fabric errors and flaps",
-                "Does a cable, transceiver or port fail?",
-                Line(errors, "{{device}}:{{port}} {{kind}}"),
-                Line(flaps, "{{device}}:{{port}} flaps"),
-                height=7,
-                low=0,
-            ),
-            state_timeline(
-                "Mounts",
-                "Does shared storage answer?",
-                mounts.in_unit(Unit.COUNT),
-                {0: ("no answer", "red"), 1: ("answers", "green")},
-                legend="{{mountpoint}}",
-                width=8,
-            ),
-            timeseries(
-                "Mount probe",
-                "How long does shared storage take to answer?",
-                Line(max_by(series(sto.MOUNT_PROBE_DURATION, **NODE), "mountpoint"), "{{mountpoint}}"),
-                height=7,
-                low=0,
-            ),
-            timeseries(
-                "Read from shared storage",
-                "Does the data still come in? A training job that starves shows here first.",
-                Line(sum_by(rate(series(sto.STORAGE_READ, **NODE), RATE), "mountpoint"), "{{mountpoint}}"),
-                height=7,
-                low=0,
-            ),
+def _day() -> Panel:
+    def count(expr: Expr) -> Expr:
+        return sum_by(expr, *_NODE)
+
+    corrected = increase(series(h.HOST_MEMORY_ERRORS, severity="corrected", **NODE), "24h")
+    wrong = increase(series(h.HOST_MEMORY_ERRORS, severity="uncorrected", **NODE), "24h")
+    return table(
+        "Host today",
+        "Has the host restarted on its own, does its memory err, does heat slow it down, is its clock kept?",
+        _NODE,
+        Column("Up for", max_by(age(series(h.HOST_BOOT_TIMESTAMP, **NODE)), *_NODE), decimals=0),
+        Column("Memory errors corrected", count(corrected), decimals=0, steps=rising(1, 100)),
+        Column("not corrected", count(wrong), decimals=0, steps=alarm()),
+        Column(
+            "Slowed by heat",
+            count(increase(series(h.HOST_CPU_THROTTLES, **NODE), "24h")),
+            decimals=0,
+            steps=alarm("orange"),
         ),
+        Column(
+            "Clock kept",
+            series(h.HOST_CLOCK_SYNCHRONIZED, **NODE),
+            states={0: ("no", "red"), 1: ("yes", "green")},
+        ),
+        width=14,
+        height=6,
+        hide=("site", "rack"),
+    )
+
+
+def _network() -> Panel:
+    keys = ("node", "device")
+    return table(
+        "Network interfaces",
+        "Does every interface have its link, at the speed it should have?",
+        keys,
+        Column("Link", series(h.HOST_NETWORK_UP, **NODE), states={0: ("down", "red"), 1: ("up", "green")}),
+        Column("Speed", series(h.HOST_NETWORK_SPEED, **NODE), decimals=1),
+        Column(
+            "Lost its link in 24 h",
+            sum_by(increase(series(h.HOST_NETWORK_FLAPS, **NODE), "24h"), *keys),
+            decimals=0,
+            steps=alarm("orange"),
+        ),
+        width=10,
+        height=6,
+        hide=("node",),
     )

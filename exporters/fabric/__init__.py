@@ -1,6 +1,15 @@
-"""Fabric and shared storage as this node sees them."""
+"""Fabric as this node sees it: InfiniBand and RoCE ports."""
+
+from __future__ import annotations
+
+from pathlib import Path
 
 from exporters.fabric.infiniband import InfinibandSource
-from exporters.fabric.mounts import MountSource
+from exporters.runtime import Later, Source
 
-__all__ = ["InfinibandSource", "MountSource"]
+__all__ = ["InfinibandSource", "fabric_sources"]
+
+
+def fabric_sources(interval: float, root: Path = Path("/")) -> list[Source]:
+    """The sources of what this host has, or gets once its drivers are loaded."""
+    return [Later(InfinibandSource(interval, root=root))]

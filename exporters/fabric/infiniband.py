@@ -2,69 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from exporters import sysfs
+from exporters.fabric import counters
+from exporters.fabric.counters import Counter
 from gigawatch.catalogue import fabric
 from gigawatch.readings import Reading
 
 _STATES = {"DOWN": "down", "INIT": "init", "ARMED": "armed", "ACTIVE": "active", "ACTIVE_DEFER": "active"}
-_WORD = 4
-"""The data counters count words of four bytes (InfiniBand specification, PortCounters)."""
-_BYTES = {"receive": "port_rcv_data", "transmit": "port_xmit_data"}
-_ERRORS = {
-    "symbol": "symbol_error",
-    "link_recovery": "link_error_recovery",
-    "receive": "port_rcv_errors",
-    "discard": "port_xmit_discards",
-}
+_RATE = re.compile(r"^(\d{1,6}(?:\.\d+)?) Gb/sec")
+_BYTES_PER_GIGABIT = 1e9 / 8
+_PCI = re.compile(r"^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
+
+
+@dataclass(frozen=True, slots=True)
+class _Port:
+    """A port, and what of it changes seldom or never."""
+
+    place: tuple[str, str]
+    path: str
+    info: tuple[str, ...]
+    counters: tuple[Counter, ...]
+    volume: tuple[Counter, ...]
+    is_ethernet: bool
 
 
 class InfinibandSource:
-    """State, traffic and errors of every port. A counter that the adapter does not have is absent."""
+    """Identity, state, speed, traffic and errors of every port. What the adapter does not count is absent.
+
+    The counts are the adapter's own, so that a flap between two reads is in them too. They stay with the
+    adapter: not a restart of the agent but only of the adapter's driver or firmware sets them back.
+    """
 
     name = "infiniband"
 
     def __init__(
-        self, interval: float, deadline: float = 5.0, root: Path = Path("/sys/class/infiniband")
+        self,
+        interval: float,
+        deadline: float = 5.0,
+        root: Path = Path("/"),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.interval, self.deadline = interval, deadline
-        self._root = root
+        self._devices = root / "sys/class/infiniband"
+        self._ports = sysfs.Remembered(lambda: tuple(self._find()), monotonic=monotonic)
 
     @property
     def present(self) -> bool:
         """Whether the kernel knows of any adapter."""
-        return self._root.is_dir() and any(self._root.iterdir())
+        return bool(sysfs.names(self._devices))
 
     def read(self) -> Iterator[Reading]:
-        for port in sorted(self._root.glob("*/ports/*")):
-            place = (port.parent.parent.name, port.name)
-            state = _STATES.get(_text(port / "state").partition(":")[2].strip())
-            if state is not None:
-                for name in fabric.IB_PORT_STATE.values["state"]:
-                    yield Reading(fabric.IB_PORT_STATE, (*place, name), float(name == state))
-            counters = port / "counters"
-            for direction, file in _BYTES.items():
-                words = _number(counters / file)
-                if words is not None:
-                    yield Reading(fabric.IB_PORT_BYTES, (*place, direction), words * _WORD)
-            for kind, file in _ERRORS.items():
-                errors = _number(counters / file)
-                if errors is not None:
-                    yield Reading(fabric.IB_PORT_ERRORS, (*place, kind), errors)
-            # The adapter's own count: a flap between two reads is in it too.
-            downed = _number(counters / "link_downed")
-            if downed is not None:
-                yield Reading(fabric.IB_PORT_FLAPS, place, downed)
+        for port in self._ports():
+            yield from _read(port)
+
+    def _find(self) -> Iterator[_Port]:
+        for device in sysfs.names(self._devices):
+            adapter = self._devices / device
+            firmware = sysfs.text(adapter / "fw_ver")
+            pci = (adapter / "device").resolve().name
+            for name in sysfs.names(adapter / "ports"):
+                path = adapter / "ports" / name
+                layer = sysfs.text(path / "link_layer")
+                place = (device, name)
+                yield _Port(
+                    place,
+                    str(path),
+                    (*place, layer, _interface(adapter, path), firmware, pci if _PCI.match(pci) else ""),
+                    tuple(counters.find(path, place)),
+                    tuple(counters.find_volume(path, place)),
+                    layer == "Ethernet",
+                )
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
+def _read(port: _Port) -> Iterator[Reading]:
+    state = _STATES.get(sysfs.text(f"{port.path}/state").partition(":")[2].strip())
+    if state is None:
+        return  # gone since the ports were listed, or a state that we do not know
+    yield Reading(fabric.IB_PORT_INFO, port.info, 1.0)
+    for name in fabric.IB_PORT_STATE.values["state"]:
+        yield Reading(fabric.IB_PORT_STATE, (*port.place, name), float(name == state))
+    # A port that is down shows the lowest speed it could have, not one at which it runs.
+    rate = _RATE.match(sysfs.text(f"{port.path}/rate")) if state == "active" else None
+    if rate:
+        yield Reading(fabric.IB_PORT_SPEED, port.place, float(rate[1]) * _BYTES_PER_GIGABIT)
+    volume = list(_values(port.volume))
+    # Adapters that count no RoCE traffic show files with 0 in them.
+    if not port.is_ethernet or any(reading.value for reading in volume):
+        yield from volume
+    yield from _values(port.counters)
 
 
-def _number(path: Path) -> float | None:
-    text = _text(path)
-    return float(text) if text.isdigit() else None
+def _values(found: Iterable[Counter]) -> Iterator[Reading]:
+    for counter in found:
+        values = [sysfs.number(path) for path in counter.paths]
+        known = [value for value in values if value is not None]
+        if known:
+            yield Reading(counter.metric, counter.labels, sum(known) * counter.factor)
+
+
+def _interface(adapter: Path, port: Path) -> str:
+    """Network interface behind a port: of RoCE the kernel says it, of InfiniBand it is the adapter's."""
+    said = sysfs.text(port / "gid_attrs/ndevs/0")
+    if said:
+        return said
+    here = adapter / "device/net"
+    found = [
+        name for name in sysfs.names(here) if str(_port_number(here / name) + 1) == port.name
+    ]  # fmt: skip
+    return min(found, key=lambda name: (len(name), name), default="")
+
+
+def _port_number(interface: Path) -> int:
+    """Port of the adapter, counted from 0. Old IPoIB drivers know it as dev_id."""
+    port, old = sysfs.number(interface / "dev_port"), sysfs.text(interface / "dev_id")
+    if not port and re.match(r"^0x[0-9a-f]{1,4}$", old):
+        return int(old, 16)
+    return int(port or 0)

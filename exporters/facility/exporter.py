@@ -15,5 +15,6 @@ def facility_exporter(inventory: Inventory, state: str, interval: float, seed: i
     A device that does not answer has poll_up 0 on its page; so have all of them when the plant is silent.
     """
     simulated = Simulated(inventory, "facility", interval)
-    child = Supervisor("plant", ChildOptions(partial(make_producer, simulated, state, seed), interval))
+    make = partial(make_producer, simulated, state, seed)
+    child = Supervisor("plant", ChildOptions(make, interval, memory_limit=4 << 30))
     return Exporter("facility", (), interval, child, below="/devices", fallback=simulated.dead_page)

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+import time
 from dataclasses import dataclass
 
 from exporters.gpu.binding import Lane as Pace
 from exporters.gpu.device import Gpu, GpuSource
+from exporters.gpu.driver_events import DriverWatch
+from exporters.gpu.enumeration import Enumeration
 from exporters.gpu.events import XidEvents
-from exporters.gpu.nvml import DriverGone, GpuGone, Missing, Nvml
-from exporters.runtime import Frame, Lane, SourceError
-from exporters.runtime.child import RestartWanted
+from exporters.gpu.note import GpuNote, GpuSeen
+from exporters.gpu.nvml import Nvml
+from exporters.gpu.start import GpuOptions
+from exporters.runtime import Frame, Health, Lane, Part, Parts
+from exporters.runtime.source import TICKS_TO_LIVE
+from exporters.runtime.sweep import Sweep
 from gigawatch.catalogue import gpu
 from gigawatch.readings import Reading
+from gigawatch.serving.exposition import Renderer
 
 log = logging.getLogger(__name__)
 
-_LONGEST_DEADLINE = 5.0
+_SLOW_DEADLINE = 5.0
+_AFTER_UNBIND = 15.0
+"""Seconds in which a driver that somebody unloads must not be opened again."""
+_DRIVER_GONE = ("uninitialized", "version_mismatch", "driver_unloaded")
+_SHOWN = ("ok", "reset_required")
+"""Conditions in which what a GPU says is to be believed."""
 
 
-@dataclass(frozen=True, slots=True)
-class GpuOptions:
-    """Seconds between reads in the fast and in the slow lane."""
-
-    interval: float
-    slow_interval: float
+def fast_deadline(interval: float) -> float:
+    """Seconds after which a read of the fast lane counts as hanging: seen within three ticks, yet not
+    hasty."""
+    return min(max(0.5, 0.5 * interval), 5.0)
 
 
 @dataclass(slots=True)
@@ -35,154 +44,113 @@ class _Entry:
     lanes: tuple[Lane, ...]
 
     @property
-    def stuck(self) -> bool:
-        return any(lane.health().stuck > 0 for lane in self.lanes)
-
-
-class Enumeration:
-    """A source of its own: opens NVML, finds the GPUs one by one, and gives each its lanes."""
-
-    name = "gpu"
-
-    def __init__(self, options: GpuOptions) -> None:
-        self.interval = options.interval
-        self.deadline = min(options.interval, _LONGEST_DEADLINE)
-        self._options = options
-        self._nvml = Nvml()
-        self._open = False
-        self._lock = threading.Lock()
-        self._entries: dict[str, _Entry] = {}
-        self._nameless: dict[int, str] = {}
-        """Indexes that have never told a UUID, and the state they are in."""
-        self.events = Lane(XidEvents(self._nvml, options.interval, self.deadline))
-
-    @property
-    def entries(self) -> list[_Entry]:
-        with self._lock:
-            return list(self._entries.values())
-
-    def read(self) -> Iterator[Reading]:
-        """GPUs that answer now. Raises SourceError while the driver is not there."""
-        if not self._open:
-            self._nvml.open()
-            self._open = True
-            self.events.start()
-        count = self._nvml.call("nvmlDeviceGetCount")
-        if not isinstance(count, int):
-            raise SourceError("count", "the driver does not say how many GPUs there are")
-        stuck = {entry.device.index: entry.device.uuid for entry in self.entries if entry.stuck}
-        answering: set[str] = set()
-        nameless: dict[int, str] = {}
-        for index in range(count):
-            if index in stuck:
-                continue  # asking once more would only hang this thread too
-            try:
-                answering.add(self._find(index))
-            except GpuGone as gone:
-                self._blame(index, gone.kind, nameless)
-            except DriverGone:
-                raise
-            except SourceError:
-                # After a GPU fell off the bus the driver often says no more than "unknown error".
-                self._blame(index, "lost", nameless)
-        with self._lock:
-            self._nameless = nameless
-            for uuid, entry in self._entries.items():
-                if uuid not in answering and entry.device.index >= count:
-                    entry.device.condition = "missing"
-        broken = sum(1 for e in self.entries if e.device.uuid in answering and e.device.condition == "lost")
-        yield Reading(gpu.GPUS_VISIBLE, ("nvml",), float(len(answering) - broken))
-
-    def states(self) -> Iterator[Reading]:
-        """The condition of every GPU ever seen, one of the states at 1."""
-        with self._lock:
-            nameless = dict(self._nameless)
-        for entry in self.entries:
-            yield from _state(entry.device.labels, "hung" if entry.stuck else entry.device.condition)
-        for index, condition in nameless.items():
-            yield from _state((str(index), ""), condition)
-
-    def _find(self, index: int) -> str:
-        handle = self._nvml.call("nvmlDeviceGetHandleByIndex", index)
-        uuid = (
-            None
-            if handle is None or isinstance(handle, Missing)
-            else self._nvml.call("nvmlDeviceGetUUID", handle)
-        )
-        if isinstance(uuid, Missing) or not isinstance(uuid, str):
-            raise SourceError("identity", f"GPU {index} does not tell its UUID")
-        with self._lock:
-            entry = self._entries.get(uuid)
-        if entry is not None:
-            entry.device.index, entry.device.handle = index, handle
-            if entry.device.condition == "missing":
-                entry.device.condition = "ok"
-            return uuid
-        device = Gpu(self._nvml, index, uuid, handle)
-        events = self.events.source
-        if isinstance(events, XidEvents):
-            events.watch(device)
-        options = self._options
-        lanes = (
-            Lane(GpuSource(device, Pace.FAST, options.interval, self.deadline)),
-            Lane(GpuSource(device, Pace.SLOW, options.slow_interval, _LONGEST_DEADLINE)),
-        )
-        with self._lock:
-            self._entries[uuid] = _Entry(device, lanes)
-        for lane in lanes:
-            lane.start()
-        return uuid
-
-    def _blame(self, index: int, condition: str, nameless: dict[int, str]) -> None:
-        known = [entry for entry in self.entries if entry.device.index == index]
-        for entry in known:
-            entry.device.condition = condition
-        if not known:
-            nameless[index] = condition
+    def stuck(self) -> float:
+        return max(lane.stuck for lane in self.lanes)
 
 
 class GpuCollector:
     """Gathers what the lanes know into one frame per tick; never waits for any of them."""
 
     def __init__(self, options: GpuOptions) -> None:
-        self._enumeration = Enumeration(options)
+        self._options = options
+        self._nvml = Nvml()
+        self._lock = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._renderer = Renderer()
+        self._unbound = False
+        deadline = fast_deadline(options.interval)
+        self._events = XidEvents(self._nvml, options.slow_interval, _SLOW_DEADLINE)
+        self._event_lane = Lane(self._events)
+        self._enumeration = Enumeration(
+            self._nvml, options.interval, deadline, options.left_out, self._opened, self._found
+        )
+        self._enumeration.stuck = self._stuck
         self._root = Lane(self._enumeration)
-        self._root.start()
+        self._sweep = Sweep("gpus")
+        self._sweep.add(self._root)
 
     def frame(self) -> Frame:
-        """Raises RestartWanted once only a new process can reach the driver."""
-        entries = self._enumeration.entries
-        lanes = [self._root, self._enumeration.events, *(lane for entry in entries for lane in entry.lanes)]
-        health = [lane.health() for lane in lanes if lane.source.name != "gpu_events" or entries]
-        for reason in ("uninitialized", "version_mismatch", "driver_unloaded"):
-            if any(reason in one.errors for one in health):
-                raise RestartWanted(f"driver gone ({reason})")
-        readings = [*self._root.readings(), *self._enumeration.events.readings()]
+        """Ends with this frame once only a new process can reach the driver."""
+        self._sweep.run(0.4 * self._options.interval)
+        now = time.monotonic()
+        entries = self._all()
+        lanes = [self._root, *(lane for entry in entries for lane in entry.lanes)]
+        if self._enumeration.open:
+            lanes.append(self._event_lane)
+        health = [lane.health() for lane in lanes]
+        parts: Parts = {} if not self._enumeration.open else dict(self._event_lane.parts())
+        seen = []
         for entry in entries:
-            if entry.device.condition in ("ok", "reset_required"):
+            stuck = entry.stuck
+            if not stuck and entry.device.condition in _SHOWN:
                 for lane in entry.lanes:
-                    readings.extend(lane.readings())
-        readings.extend(self._enumeration.states())
+                    parts.update(lane.parts())
+            seen.append(self._seen(entry, stuck))
+        seen += self._enumeration.nameless()
+        if self._enumeration.complete:
+            answering = sum(1 for one in seen if not one.stuck and one.condition in _SHOWN)
+            visible = Reading(gpu.GPUS_VISIBLE, ("nvml",), float(answering))
+            lives = TICKS_TO_LIVE * self._options.interval
+            parts["gpus_visible"] = Part(now, lives, self._renderer.blocks([visible]))
         settled = self._root.first_run_over.is_set() and all(
-            lane.first_run_over.is_set() or lane.health().stuck > 0
-            for entry in entries
-            for lane in entry.lanes
+            lane.first_run_over.is_set() or lane.stuck > 0 for entry in entries for lane in entry.lanes
         )
-        return Frame(readings, {}, health, settled)
+        note = GpuNote(
+            self._enumeration.open,
+            self._enumeration.complete,
+            self._root.stuck,
+            tuple(seen),
+            self._events.fetch(),
+        )
+        ends, pause = self._end(health)
+        return Frame(parts, {}, health, settled, note, ends, pause)
 
+    def _end(self, health: list[Health]) -> tuple[str, float]:
+        if self._unbound:
+            threading.Thread(target=self._nvml.close, name="close", daemon=True).start()
+            time.sleep(0.2)  # the process ends whether or not the driver lets go of us in time
+            return "driver_unbind", _AFTER_UNBIND
+        for reason in _DRIVER_GONE:
+            if any(reason in one.errors for one in health):
+                return reason, 0.0
+        return "", 0.0
 
-def gpu_collector(options: GpuOptions) -> GpuCollector:
-    """Made in the collector process."""
-    return GpuCollector(options)
+    def _all(self) -> list[_Entry]:
+        with self._lock:
+            return sorted(self._entries.values(), key=lambda entry: entry.device.index)
 
+    def _stuck(self) -> frozenset[int]:
+        return frozenset(entry.device.index for entry in self._all() if entry.stuck)
 
-def hung_states(last: Frame) -> Iterator[Reading]:
-    """While the collector process is silent: every GPU it knew counts as hung, and nothing else is known."""
-    identities = {r.labels[:2] for r in last.readings if r.metric is gpu.GPU_STATE}
-    for identity in sorted(identities):
-        yield from _state((identity[0], identity[1]), "hung")
+    def _opened(self) -> None:
+        self._event_lane.start()
+        DriverWatch(self._nvml, self._unbind).start()
 
+    def _unbind(self) -> None:
+        self._unbound = True
 
-def _state(identity: tuple[str, str], condition: str) -> Iterator[Reading]:
-    for state in gpu.GPU_STATE.values["state"]:
-        yield Reading(gpu.GPU_STATE, (*identity, state), float(state == condition))
+    def _found(self, device: Gpu) -> None:
+        options = self._options
+        deadline = fast_deadline(options.interval)
+        root, profiling = options.root, options.profiling
+        fast = GpuSource(device, Pace.FAST, options.interval, deadline, profiling=profiling, root=root)
+        slow = GpuSource(
+            device, Pace.SLOW, options.slow_interval, _SLOW_DEADLINE,
+            profiling=profiling, processes=options.processes, root=root,
+        )  # fmt: skip
+        lanes = (Lane(fast), Lane(slow))
+        with self._lock:
+            self._entries[device.uuid] = _Entry(device, lanes)
+        self._sweep.add(lanes[0])
+        lanes[1].start()
+        # In a thread of its own: registering asks the GPU, and the search for the others must go on.
+        threading.Thread(target=self._events.watch, args=(device,), name="watch-events", daemon=True).start()
+
+    @staticmethod
+    def _seen(entry: _Entry, stuck: float) -> GpuSeen:
+        device = entry.device
+        condition = "hung" if stuck else device.condition
+        return GpuSeen(
+            device.index, device.uuid, device.bus, device.minor, condition, stuck, device.info,
+            tuple(device.mig), tuple(device.pids),
+        )  # fmt: skip

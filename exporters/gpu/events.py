@@ -1,15 +1,18 @@
-"""XID errors as the driver reports them: a thread waits for events, a source tells the counts."""
+"""XID errors as the driver reports them: a thread waits for events and keeps them until they are fetched."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
 
 import pynvml
 
 from exporters.gpu.device import Gpu
+from exporters.gpu.note import XidSeen
 from exporters.gpu.nvml import Missing, Nvml
 from exporters.runtime import SourceError
 from gigawatch.catalogue import gpu
@@ -17,11 +20,16 @@ from gigawatch.readings import Reading
 
 log = logging.getLogger(__name__)
 
-_WAIT_MS = 500
+_WAIT_MS = 5000
+_MOST_KEPT = 100_000
 
 
 class XidEvents:
-    """Counts XID events per GPU since this process started; the serious codes exist at 0 from the start."""
+    """Collects XID events since this process started; counting them is the ledger's work, in the other
+    process.
+
+    As a source it tells only which GPUs do not report events, and why.
+    """
 
     name = "gpu_events"
 
@@ -29,8 +37,8 @@ class XidEvents:
         self.interval, self.deadline = interval, deadline
         self._nvml = nvml
         self._lock = threading.Lock()
-        self._counts: dict[str, dict[int, int]] = {}
-        self._places: dict[str, tuple[str, str]] = {}
+        self._seen: deque[XidSeen] = deque(maxlen=_MOST_KEPT)
+        self._devices: dict[str, Gpu] = {}
         self._refused: dict[str, Missing] = {}
         self._by_address: dict[int, str] = {}
         self._set: object = None
@@ -39,15 +47,13 @@ class XidEvents:
         self._thread: threading.Thread | None = None
 
     def watch(self, device: Gpu) -> None:
-        """Have the driver tell us of this GPU's XIDs. One watched already only gets its present index."""
+        """Have the driver tell us of this GPU's XIDs; one that is watched already is only noted again."""
         with self._lock:
-            known = device.uuid in self._places
-            self._places[device.uuid] = device.labels
+            known = device.uuid in self._devices
+            self._devices[device.uuid] = device
             self._by_address[_address(device.handle)] = device.uuid
         if known:
             return
-        with self._lock:
-            self._counts[device.uuid] = dict.fromkeys(gpu.XID_SERIOUS, 0)
         refusal = self._register(device)
         if refusal is not None:
             with self._lock:
@@ -58,30 +64,35 @@ class XidEvents:
         if self._thread is not None:
             self._thread.join(2)
 
+    def fetch(self) -> tuple[XidSeen, ...]:
+        """Events since the last call; each is given once."""
+        found = []
+        while self._seen:
+            found.append(self._seen.popleft())
+        return tuple(found)
+
     def read(self) -> Iterator[Reading]:
-        """The counters, and for a GPU without events the reason."""
+        """For a GPU without events the reason."""
         with self._lock:
-            counts = {uuid: dict(found) for uuid, found in self._counts.items()}
-            places, refused, trouble = dict(self._places), dict(self._refused), self._trouble
+            devices, refused, trouble = dict(self._devices), dict(self._refused), self._trouble
             self._trouble = None
-        for uuid, found in counts.items():
-            if uuid in refused:
-                labels = (*places[uuid], gpu.GPU_XID_ERRORS.key, "nvmlEventSetWait_v2", refused[uuid].value)
+        for uuid, reason in refused.items():
+            if uuid in devices:
+                labels = (*devices[uuid].labels, gpu.GPU_XID_ERRORS.key, "nvmlEventSetWait_v2", reason.value)
                 yield Reading(gpu.GPU_CAPABILITY_INFO, labels, 1.0)
-                continue
-            for xid, count in found.items():
-                yield Reading(gpu.GPU_XID_ERRORS, (*places[uuid], str(xid), "nvml"), float(count))
         if trouble is not None:
             raise trouble
 
     def _register(self, device: Gpu) -> Missing | None:
-        if self._set is None:
-            made = self._nvml.call("nvmlEventSetCreate")
-            if made is None or isinstance(made, Missing):
-                return made or Missing.UNSUPPORTED
-            self._set = made
-            self._thread = threading.Thread(target=self._wait, name="xid-events", daemon=True)
-            self._thread.start()
+        with self._lock:
+            if self._set is None:
+                made = self._nvml.call("nvmlEventSetCreate")
+                if made is None or isinstance(made, Missing):
+                    return made or Missing.UNSUPPORTED
+                self._set = made
+                self._thread = threading.Thread(target=self._wait, name="xid-events", daemon=True)
+                self._thread.start()
+        # Events that a GPU does not offer must not be asked for: the driver would refuse all of them.
         offered = self._nvml.call("nvmlDeviceGetSupportedEventTypes", device.handle)
         if isinstance(offered, Missing):
             return offered
@@ -102,26 +113,25 @@ class XidEvents:
                 continue
             if isinstance(event, Missing):
                 with self._lock:
-                    self._refused = dict.fromkeys(self._places, event)
+                    self._refused = dict.fromkeys(self._devices, event)
                 return
             if event is not None and event.eventType == pynvml.nvmlEventTypeXidCriticalError:
-                self._count(event)
+                self._keep(event)
 
-    def _count(self, event: pynvml.c_nvmlEventData_t) -> None:
-        uuid = self._by_address.get(_address(event.device))
-        if uuid is None:
+    def _keep(self, event: pynvml.c_nvmlEventData_t) -> None:
+        now = time.monotonic()
+        device = self._devices.get(self._by_address.get(_address(event.device), ""))
+        if device is None:
+            # By a question to the driver: handles are not promised to be the same pointer each time.
             try:
                 answer = self._nvml.call("nvmlDeviceGetUUID", event.device)
             except SourceError:
                 answer = None
-            if not isinstance(answer, str) or isinstance(answer, Missing):
-                log.warning("XID %d on a GPU that was not enumerated", event.eventData)
-                return
-            uuid = answer
-        with self._lock:
-            found = self._counts.setdefault(uuid, {})
-            self._places.setdefault(uuid, ("", uuid))
-            found[event.eventData] = found.get(event.eventData, 0) + 1
+            device = self._devices.get(answer) if isinstance(answer, str) else None
+        if device is None:
+            log.warning("XID %d on a GPU that was not enumerated", event.eventData)
+            return
+        self._seen.append(XidSeen(device.index, device.uuid, int(event.eventData), now))
 
 
 def _address(handle: object) -> int:

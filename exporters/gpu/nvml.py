@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -30,6 +30,7 @@ class Missing(StrEnum):
     PERMISSION = "permission"
     OLD_DRIVER = "driver_too_old"
     DRIVER_VERSION = "driver_version"
+    WRAPS = "counter_wraps"
 
 
 class GpuGone(SourceError):  # noqa: N818 - named after what has happened
@@ -79,6 +80,8 @@ def verdict(code: int, call: str) -> Missing | None:
 
     Raises GpuGone, DriverGone or SourceError where it means more than that.
     """
+    if code == pynvml.NVML_SUCCESS:
+        return None  # some wrappers raise on an empty answer as well
     if code in _MISSING:
         return _MISSING[code]
     if code in _NOTHING_NOW:
@@ -124,19 +127,56 @@ class Nvml:
 
     def fields(self, keys: Iterable[FieldKey]) -> FieldBatch | Missing:
         """A batch that reads these fields in one call."""
+        function = self._symbol("nvmlDeviceGetFieldValues")
+        return function if isinstance(function, Missing) else FieldBatch(function, tuple(keys))
+
+    def query(
+        self, symbol: str, arguments: Sequence[int], answer: Any, offsets: Sequence[int] = (0,)
+    ) -> Query | Missing:
+        """A call to be made again and again: `symbol` as the library exports it, `answer` a ctypes object."""
+        function = self._symbol(symbol)
+        return (
+            function if isinstance(function, Missing) else Query(function, symbol, arguments, answer, offsets)
+        )
+
+    @staticmethod
+    def _symbol(name: str) -> Any:
         try:
             # By index: a function object of our own, whose prototype does not disturb pynvml's.
-            function = pynvml.nvmlLib["nvmlDeviceGetFieldValues"]
+            return pynvml.nvmlLib[name]
         except (AttributeError, TypeError):
             return Missing.OLD_DRIVER
-        return FieldBatch(function, tuple(keys))
+
+
+class Query:
+    """One function of the driver, called straight and into a buffer that is kept. For one thread at a time.
+
+    A fifth of what a wrapper costs that makes its buffers anew for each call.
+    """
+
+    __slots__ = ("_arguments", "_function", "answer", "symbol")
+
+    def __init__(
+        self, function: Any, symbol: str, arguments: Sequence[int], answer: Any, offsets: Sequence[int]
+    ) -> None:
+        self.symbol, self.answer, self._function = symbol, answer, function
+        address = ctypes.addressof(answer)
+        self._arguments = (*arguments, *(address + offset for offset in offsets))
+        inputs, outputs = (ctypes.c_uint,) * len(arguments), (ctypes.c_void_p,) * len(offsets)
+        function.argtypes = (ctypes.c_void_p, *inputs, *outputs)
+        function.restype = ctypes.c_uint
+
+    def __call__(self, handle: Handle) -> int:
+        """NVML's return code; with 0 the answer is in `answer`."""
+        code: int = self._function(handle, *self._arguments)
+        return code
 
 
 class FieldBatch:
     """Many values in one call, through one array that is kept. For one thread at a time."""
 
-    _LAYOUT = struct.Struct("<IIqqIIQ")
-    """fieldId, scopeId, timestamp, latency, valueType, nvmlReturn, value."""
+    _LAYOUT = struct.Struct("<24xIIQ")
+    """Behind fieldId, scopeId, timestamp and latency: valueType, nvmlReturn, value."""
 
     def __init__(self, function: Any, keys: Sequence[FieldKey]) -> None:
         self.keys = tuple(keys)
@@ -144,33 +184,35 @@ class FieldBatch:
         self._array = (pynvml.c_nvmlFieldValue_t * len(self.keys))()
         for entry, (field, scope) in zip(self._array, self.keys, strict=True):
             entry.fieldId, entry.scopeId = field, scope
+        self._address = ctypes.addressof(self._array)
+        self._bytes = memoryview(self._array).cast("B")
         function.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
         function.restype = ctypes.c_uint
 
-    def read(self, handle: Handle) -> dict[FieldKey, int | float | Missing | None]:
-        """Value of each field, raw. An entry that fails does not spoil the others."""
+    def read(self, handle: Handle) -> Missing | bool:
+        """Ask for all; False if there is nothing now, Missing if the driver refuses the whole batch."""
         if not self.keys:
-            return {}
-        code = self._function(handle, len(self.keys), ctypes.addressof(self._array))
+            return True
+        code = self._function(handle, len(self.keys), self._address)
+        if code == 0:
+            return True
         if code == pynvml.NVML_ERROR_UNKNOWN:
             raise GpuGone("lost", "nvmlDeviceGetFieldValues: unknown error, as after a GPU fell off the bus")
-        if code:
-            refused = verdict(code, "nvmlDeviceGetFieldValues")
-            return dict.fromkeys(self.keys, refused)
-        found: dict[FieldKey, int | float | Missing | None] = {}
-        entries = self._LAYOUT.iter_unpack(memoryview(self._array).cast("B"))
-        for key, (_, _, _, _, kind, status, raw) in zip(self.keys, entries, strict=True):
-            found[key] = decode(kind, raw) if status == 0 else _entry_verdict(status, key)
-        return found
+        return verdict(code, "nvmlDeviceGetFieldValues") or False
+
+    def entries(self) -> Iterator[tuple[int, int, int]]:
+        """What the last read said of each key, in their order: value type, return code, raw value."""
+        return self._LAYOUT.iter_unpack(self._bytes)
 
 
-def _entry_verdict(status: int, key: FieldKey) -> Missing | None:
+def entry_verdict(status: int, key: FieldKey) -> Missing | None:
+    """Like `verdict`, for one entry of a batch: its own trouble is no trouble of the others."""
     try:
         return verdict(status, f"field {key[0]}")
     except (GpuGone, DriverGone):
         raise
     except SourceError:
-        return None  # one entry's trouble; the others are good
+        return None
 
 
 def decode(kind: int, raw: int) -> int | float | None:

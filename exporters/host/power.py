@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from exporters import sysfs
 from gigawatch.catalogue import host
 from gigawatch.readings import Reading
 
@@ -27,11 +28,11 @@ class RaplSource:
         self,
         interval: float,
         deadline: float = 5.0,
-        root: Path = Path("/sys/class/powercap"),
+        root: Path = Path("/"),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.interval, self.deadline = interval, deadline
-        self._root, self._monotonic = root, monotonic
+        self._root, self._monotonic = root / "sys/class/powercap", monotonic
         self._before: dict[str, tuple[float, int]] = {}
 
     @property
@@ -73,21 +74,15 @@ class RaplSource:
         for package in packages:
             zones.append(package)
             zones.extend(
-                part for part in sorted(package.glob(f"{package.name}:*")) if _text(part / "name") == "dram"
+                part
+                for part in sorted(package.glob(f"{package.name}:*"))
+                if sysfs.text(part / "name") == "dram"
             )
         return zones
 
     def _read(self, zone: Path) -> int | None:
-        text = _text(zone / "energy_uj")
-        return int(text) if text.isdigit() else None
+        return sysfs.integer(zone / "energy_uj")
 
     def _span(self, zone: Path) -> int:
-        text = _text(zone / "max_energy_range_uj")
-        return int(text) + 1 if text.isdigit() else 0
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
+        highest = sysfs.integer(zone / "max_energy_range_uj")
+        return 0 if highest is None else highest + 1

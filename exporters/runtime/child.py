@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from exporters.runtime.health import Health
+from exporters.runtime.part import Part, Parts, thin
 from gigawatch.errors import UserError
-from gigawatch.readings import Reading
 
 log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
+_FIRST_STEP = 0.2
 COMMAND = "from exporters.runtime.child import main; main()"
 
 
@@ -40,12 +41,25 @@ class PageBytes(NamedTuple):
 class Frame:
     """What a collector process says in one tick."""
 
-    readings: list[Reading] = field(default_factory=list)
+    parts: Parts = field(default_factory=dict)
     pages: dict[str, PageBytes] = field(default_factory=dict)
     """Expositions that were rendered there, by page name."""
     health: list[Health] = field(default_factory=list)
     settled: bool = True
     """False while some source has not finished its first run."""
+    note: object = None
+    """Whatever else the producer has to tell those who know it."""
+    ends: str = ""
+    """Why the process ends with this frame; the word under which that is counted."""
+    pause: float = 0.0
+    """Seconds to wait before the next process, where it ends."""
+
+
+class Sent(NamedTuple):
+    """A frame on its way: parts that the reader has already are None."""
+
+    parts: dict[str, Part | None]
+    rest: Frame
 
 
 class Producer(Protocol):
@@ -65,7 +79,7 @@ class ChildOptions:
 
     make: Callable[[], Producer]
     interval: float
-    memory_limit: int = 1 << 30
+    memory_limit: int = 192 << 20
     """Resident bytes beyond which the process is replaced."""
 
 
@@ -74,13 +88,13 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends us
     connection: Connection = Connection(int(sys.argv[1]))
-    _die_with_parent()
+    die_with_parent()
     options: ChildOptions = connection.recv()
-    sending = threading.Lock()
-    for work in (partial(_watch, connection), partial(_beat, connection, options.interval, sending)):
+    voice = _Voice(connection)
+    for work in (partial(_watch, connection), partial(_beat, voice, options.interval)):
         threading.Thread(target=work, daemon=True).start()
     try:
-        _produce(connection, options, sending)
+        _produce(voice, options)
     except RestartWanted as reason:
         log.warning("collector process ends: %s", reason)
     except UserError as error:
@@ -93,27 +107,47 @@ def main() -> None:
     os._exit(1)
 
 
-def _beat(connection: Connection, interval: float, sending: threading.Lock) -> None:
-    """Say that the process lives, also while a frame takes long on a crowded machine."""
+class _Voice:
+    """The pipe to the parent, for several threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._lock = connection, threading.Lock()
+        self.last = time.monotonic()
+
+    def say(self, what: Sent | None) -> None:
+        with self._lock:
+            self._connection.send(what)
+            self.last = time.monotonic()
+
+
+def _beat(voice: _Voice, interval: float) -> None:
+    """Say that the process lives, where a frame takes long on a crowded machine."""
     while True:
         time.sleep(interval)
+        if time.monotonic() - voice.last < 1.5 * interval:
+            continue
         try:
-            with sending:
-                connection.send(None)
+            voice.say(None)
         except OSError:
             os._exit(0)  # the parent has gone
 
 
-def _produce(connection: Connection, options: ChildOptions, sending: threading.Lock) -> None:
+def _produce(voice: _Voice, options: ChildOptions) -> None:
     producer = options.make()
     due = time.monotonic()
+    known: Parts = {}
     while True:
         frame = producer.frame()
-        with sending:
-            connection.send(frame)
+        parts, frame.parts = frame.parts, {}
+        voice.say(Sent(thin(parts, known), frame))
+        if frame.ends:
+            raise RestartWanted(frame.ends)
+        known = parts
         if resident_bytes() > options.memory_limit:
             raise RestartWanted(f"more than {options.memory_limit >> 20} MiB resident")
-        due = max(due + options.interval, time.monotonic())
+        # Until everything has been read once a tick is short: a process that replaces another leaves no gap.
+        step = options.interval if frame.settled else min(_FIRST_STEP, options.interval)
+        due = max(due + step, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
 
 
@@ -125,8 +159,8 @@ def _watch(connection: Connection) -> None:
         os._exit(0)
 
 
-def _die_with_parent() -> None:
-    # Second line of defence for the case that the watching thread cannot run.
+def die_with_parent() -> None:
+    """Have the kernel end this process with the thread that started it: it may be unable to do so itself."""
     parent = os.getppid()
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

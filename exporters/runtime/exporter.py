@@ -12,24 +12,29 @@ from exporters.runtime.health import Health, build_info, health_readings
 from exporters.runtime.lane import Lane
 from exporters.runtime.page import Page
 from exporters.runtime.process import ProcessMetrics
-from exporters.runtime.source import Source
+from exporters.runtime.source import TICKS_TO_LIVE, Source
 from exporters.runtime.supervisor import Supervisor
 from gigawatch.readings import Reading
 from gigawatch.serving import App, Request, Response
-from gigawatch.serving.exposition import Renderer
+from gigawatch.serving.exposition import Blocks, Renderer, assemble
 
 log = logging.getLogger(__name__)
 
-Silent = Callable[[Frame], Iterable[Reading]]
+_SLOW_RENDERING = 5.0
+"""Seconds by which a crowded machine may delay a page beyond its ticks."""
+
+Conclude = Callable[[Frame | None, Frame | None], Iterable[Reading]]
+"""What the exporter concludes, each tick, from the fresh frame (if any) and the last one (if any)."""
 PageFallback = Callable[[str], bytes | None]
 
 
 class Exporter:
     """Renders everything known once per tick; HTTP handlers only pick up what lies ready.
 
-    `when_silent` says, from the last frame, what is still true of its devices once the collector process has
-    fallen silent. `below` is the path below which the process' own pages are served (as BELOW/NAME/metrics);
-    `fallback` renders such a page while the process is silent, None for a name that does not exist.
+    `conclude` adds what follows from the collector process' frames, also while it is silent; `verbatim` gives
+    text to be served as it is. `below` is the path below which the process' own pages are served (as
+    BELOW/NAME/metrics); `fallback` renders such a page while the process is silent, None for a name that does
+    not exist. `alive` is called after each rendering.
     """
 
     def __init__(
@@ -38,13 +43,16 @@ class Exporter:
         sources: Sequence[Source],
         interval: float,
         child: Supervisor | None = None,
-        when_silent: Silent = lambda _: (),
+        conclude: Conclude = lambda _fresh, _last: (),
+        verbatim: Callable[[], bytes] = bytes,
         below: str = "",
         fallback: PageFallback = lambda _: None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self.program, self.interval, self.child = program, interval, child
         self.lanes = [Lane(source) for source in sources]
-        self._when_silent, self._below, self._fallback = when_silent, below, fallback
+        self._conclude, self._verbatim, self._alive = conclude, verbatim, alive
+        self._below, self._fallback = below, fallback
         self._renderer = Renderer()
         self._process = ProcessMetrics()
         self._stop = threading.Event()
@@ -90,24 +98,29 @@ class Exporter:
 
     def compose(self) -> Page:
         """The exporter's own page as of now."""
-        readings: list[Reading] = []
+        now = time.monotonic()
+        parts: list[Blocks] = []
         healths: list[Health] = []
+        readings: list[Reading] = []
         for lane in self.lanes:
-            readings.extend(lane.readings())
-            healths.append(lane.health())
+            parts.extend(part.blocks for part in lane.parts().values())
+            if not getattr(lane.source, "dormant", False):
+                healths.append(lane.health())
+        fresh = last = None
         if self.child is not None:
-            frame, last = self.child.latest, self.child.last
+            fresh, last = self.child.latest, self.child.last
             own = self.child.health()
-            if frame is not None:
-                readings.extend(frame.readings)
-                healths.extend(_merged(own, frame.health))
+            if fresh is not None:
+                parts.extend(part.blocks for part in fresh.parts.values() if part.fresh(now))
+                healths.extend(_merged(own, fresh.health))
             else:
-                if last is not None:
-                    readings.extend(self._when_silent(last))
                 healths.append(own)
+            readings.extend(self.child.readings())
+        readings.extend(self._conclude(fresh, last))
         readings.extend(health_readings(healths))
         readings.append(build_info(self.program))
-        return Page(self._renderer.render(readings) + self._process.render())
+        parts.append(self._renderer.blocks(readings))
+        return Page(assemble(parts) + self._verbatim() + self._process.render())
 
     def page(self, name: str) -> Page | None:
         """A page of the collector process, or its fallback; None if there is none of that name."""
@@ -138,7 +151,12 @@ class Exporter:
         return app
 
     def _answer(self, request: Request) -> Response:
-        return self._page.answer(request)
+        page = self._page
+        if page.age > TICKS_TO_LIVE * self.interval + _SLOW_RENDERING:
+            return Page().answer(
+                request
+            )  # rendering hangs: nothing is better than what may no longer be true
+        return page.answer(request)
 
     def _answer_page(self, request: Request) -> Response:
         name, _, rest = request.path.removeprefix(f"{self._below}/").partition("/")
@@ -156,19 +174,26 @@ class Exporter:
         return Response.text(f"gigawatch {self.program}: /metrics  {pages}  /-/ready\n")
 
     def _tick(self) -> None:
-        due = time.monotonic()
+        frame: Frame | None = None
         while not self._stop.is_set():
+            began = time.monotonic()
             try:
-                self._page = self.compose()
+                page = self.compose()
+                page.prepare(self._page)
+                self._page = page
                 self._ready = self._ready or self.wait_settled(0)
             except Exception:
                 log.exception("rendering failed; serving no device values until it works again")
                 self._page = Page()
-            due = max(due + self.interval, time.monotonic())
+            self._alive()
             # The first pages come quickly, so that a scrape soon after the start finds something.
             step = self.interval if self._ready else min(0.5, self.interval)
-            due = min(due, time.monotonic() + step)
-            self._stop.wait(max(0.0, due - time.monotonic()))
+            if self.child is None:
+                self._stop.wait(max(0.0, began + step - time.monotonic()))
+            else:
+                # In step with the collector process: what it says is on the page at once.
+                frame = self.child.await_frame(frame, 1.5 * step)
+                self._stop.wait(max(0.0, began + 0.1 * step - time.monotonic()))
 
 
 def _merged(process: Health, inner: Iterable[Health]) -> list[Health]:

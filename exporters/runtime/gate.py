@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 
-from gigawatch.catalogue import Kind, Metric, Origin, Unit, facility
+from gigawatch.catalogue import Kind, Metric, Origin, Unit, facility, gpu, host, storage
 from gigawatch.readings import Reading
 
 SENTINELS = frozenset({float(2**32 - 1), float(2**64 - 1)})
 """What drivers say for "I do not know"."""
 
+_FIRST_SENTINEL = min(SENTINELS)
 _LARGEST = float(2**63)
 _ENDLESS = (-math.inf, math.inf)
 _RANGES: dict[Unit, tuple[float, float]] = {
@@ -20,6 +21,8 @@ _RANGES: dict[Unit, tuple[float, float]] = {
     Unit.WATTS: (0.0, 1e9),
     Unit.JOULES: (0.0, _LARGEST),
     Unit.BYTES: (0.0, _LARGEST),
+    Unit.BYTES_PER_SECOND: (0.0, 1e14),
+    Unit.TRANSFERS_PER_SECOND: (0.0, 1e12),
     Unit.HERTZ: (0.0, 1e11),
     Unit.SECONDS: (0.0, _LARGEST),
     Unit.TIMESTAMP: (0.0, 4.2e9),
@@ -33,6 +36,9 @@ _RANGES: dict[Unit, tuple[float, float]] = {
 _GPU_WATTS = 5e3
 """No GPU draws more; a whole server may."""
 _OWN_RANGE: dict[Metric, tuple[float, float]] = {
+    gpu.GPU_FAN_SPEED: (0.0, 2.0),  # what the driver aims at may be more than the rated speed
+    host.HOST_CLOCK_OFFSET: (-1e6, 1e6),  # ahead or behind
+    storage.NVME_WEAR: (0.0, 2.55),  # disks outlive what their makers vouch for; a byte of percent
     facility.UPS_LOAD: (0.0, 3.0),  # overload is real
 }
 
@@ -56,18 +62,21 @@ class Gate:
         self.rejected: dict[tuple[str, str], int] = {}
         self._ranges: dict[Metric, tuple[float, float]] = {}
 
-    def pass_on(self, readings: Iterable[Reading]) -> Iterator[Reading]:
+    def sift(self, readings: Sequence[Reading]) -> list[Reading]:
         """The readings that can be true."""
         ranges = self._ranges
+        passed = []
         for reading in readings:
             metric, _, value, _ = reading
-            bounds = ranges.get(metric)
-            if bounds is None:
-                bounds = ranges[metric] = allowed_range(metric)
-            if bounds[0] <= value <= bounds[1] and value not in SENTINELS:
-                yield reading
+            try:
+                low, high = ranges[metric]
+            except KeyError:
+                low, high = ranges[metric] = allowed_range(metric)
+            if low <= value <= high and (value < _FIRST_SENTINEL or value not in SENTINELS):
+                passed.append(reading)
             else:
                 self._reject(metric, value)
+        return passed
 
     def _reject(self, metric: Metric, value: float) -> None:
         if value != value:

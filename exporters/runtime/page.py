@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
+import time
 
 from prometheus_client.exposition import choose_encoder
 
@@ -17,8 +18,24 @@ class Page:
     def __init__(self, text: bytes = b"", compressed: bytes = b"", openmetrics: bytes = b"") -> None:
         """From the text, or from gzipped text and OpenMetrics."""
         self._lock = threading.Lock()
+        self._born = time.monotonic()
+        self.asked: set[str] = set()
+        """Forms that clients have asked for, of this page or of those before it."""
         self._text, self._compressed = text, compressed
         self._open, self._open_compressed = b"", openmetrics
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was rendered."""
+        return time.monotonic() - self._born
+
+    def prepare(self, before: Page) -> None:
+        """Make the forms that clients asked for on the page before, so that they find them ready."""
+        self.asked = before.asked
+        if "openmetrics" in self.asked:
+            self._make_open()
+        if "text" in self.asked:
+            self._compress()
 
     @property
     def empty(self) -> bool:
@@ -37,13 +54,21 @@ class Page:
         _, chosen = choose_encoder(request.headers.get("Accept", ""))
         with self._lock:
             if chosen.startswith("application/openmetrics-text"):
-                if not self._open_compressed:
-                    self._open = to_openmetrics(self._plain())
-                    self._open_compressed = gzip.compress(self._open, 1)
+                self.asked.add("openmetrics")
+                self._make_open()
                 return self._response(request, OPENMETRICS_TYPE, self._open, self._open_compressed)
-            if not self._compressed:
-                self._compressed = gzip.compress(self._text, 1)
+            self.asked.add("text")
+            self._compress()
             return self._response(request, CONTENT_TYPE, self._text, self._compressed)
+
+    def _make_open(self) -> None:
+        if not self._open_compressed:
+            self._open = to_openmetrics(self._plain())
+            self._open_compressed = gzip.compress(self._open, 1)
+
+    def _compress(self) -> None:
+        if not self._compressed:
+            self._compressed = gzip.compress(self._text, 1)
 
     @staticmethod
     def _response(request: Request, kind: str, plain: bytes, compressed: bytes) -> Response:

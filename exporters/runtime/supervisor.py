@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 
-from exporters.runtime.child import COMMAND, ChildOptions, Frame
+from exporters.runtime.child import COMMAND, ChildOptions, Frame, Sent, resident_bytes
 from exporters.runtime.health import Health
+from exporters.runtime.part import Parts, fill
 from exporters.runtime.source import TICKS_TO_LIVE
+from gigawatch.catalogue import own
+from gigawatch.readings import Reading
 
 log = logging.getLogger(__name__)
 
@@ -21,23 +27,45 @@ _FIRST_FRAME = 20.0
 """Seconds that a new process may take to start its interpreter and open its driver."""
 _LONGEST_FRAME = 60.0
 """Seconds without a frame after which a process that otherwise lives counts as hung."""
+_LOOK_EVERY = 5.0
+"""Seconds between looks at what the process uses."""
 _MOST_ABANDONED = 3
 """Processes stuck in the kernel that even SIGKILL has not ended yet, before we stop starting more."""
 
 
 class Supervisor:
-    """Owns one collector process. `latest` is what it said, as long as that is fresh."""
+    """Owns one collector process. `latest` is what it said, as long as that is fresh.
+
+    `options` is asked for anew before each start. `hear` is called with every frame, once, in the order in
+    which they came, from a thread of this object.
+    """
 
     def __init__(
-        self, name: str, options: ChildOptions, first_pause: float = 1.0, longest_pause: float = 60.0
+        self,
+        name: str,
+        options: ChildOptions | Callable[[], ChildOptions],
+        first_pause: float = 1.0,
+        longest_pause: float = 15.0,
+        hear: Callable[[Frame], None] = lambda _: None,
     ) -> None:
         self.name = name
-        self._options = options
+        self._make_options = options if callable(options) else lambda: options
+        self._options = self._make_options()
+        self._hear = hear
+        self._wanted_end = ""
+        self._starts = 0
+        self._used: list[Reading] = []
+        self._used_at, self._used_by = -1e9, -1
         self._pauses = first_pause, longest_pause
         self._health = Health(name)
-        self._change = threading.Condition()
+        lock = threading.RLock()
+        self._change = threading.Condition(lock)
+        self._over = threading.Condition(lock)
+        """Wakes only who waits for the end of a process, and not with every frame."""
         self._stopping = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._read_out: subprocess.Popen[bytes] | None = None
+        """The process of which everything has been read that it will ever say."""
         self._abandoned: list[subprocess.Popen[bytes]] = []
         self._frame: Frame | None = None
         self._frame_at = -1e9
@@ -75,6 +103,39 @@ class Supervisor:
                 h.name, fresh, h.duration, h.last_success, 0.0 if fresh else overdue, dict(h.errors)
             )
 
+    def readings(self) -> Iterator[Reading]:
+        """What the process itself uses, and how many there have been."""
+        label = (self.name,)
+        yield Reading(own.COLLECTOR_PROCESS_STARTS, label, float(self._starts))
+        now = time.monotonic()
+        if now - self._used_at >= _LOOK_EVERY or self._used_by != self._starts:
+            self._used, self._used_at, self._used_by = list(self._use(label)), now, self._starts
+        if self.pid is not None:
+            yield from self._used
+
+    def _use(self, label: tuple[str]) -> Iterator[Reading]:
+        pid = self.pid
+        if pid is None:
+            return
+        memory = resident_bytes(Path(f"/proc/{pid}/statm"))
+        if memory:
+            yield Reading(own.COLLECTOR_PROCESS_MEMORY, label, float(memory))
+        with contextlib.suppress(OSError):
+            threads = sum(1 for _ in os.scandir(f"/proc/{pid}/task"))
+            yield Reading(own.COLLECTOR_PROCESS_THREADS, label, float(threads))
+
+    def await_frame(self, after: Frame | None, seconds: float) -> Frame | None:
+        """The newest frame, as soon as it is another one than `after`, or when the time is over."""
+        with self._change:
+            self._change.wait_for(lambda: self._frame is not after or self._stopping, seconds)
+            return self._frame
+
+    def restart(self, reason: str) -> None:
+        """Replace the process at once; `reason` is the word under which this is counted."""
+        with self._change:
+            self._wanted_end = reason
+            self._over.notify_all()
+
     def start(self) -> None:
         self._started_at = time.monotonic()
         self._thread.start()
@@ -84,6 +145,7 @@ class Supervisor:
         with self._change:
             self._stopping = True
             self._change.notify_all()
+            self._over.notify_all()
         if self._thread.is_alive():
             self._thread.join(10)
 
@@ -96,10 +158,16 @@ class Supervisor:
                 if self._stopping:
                     return
                 self._health.errors[reason] = self._health.errors.get(reason, 0) + 1
-                if time.monotonic() - began > 10 * self._pauses[1]:
+                if reason == self._wanted_end:
+                    self._wanted_end = ""
+                    log.warning("collector process '%s' is replaced: %s", self.name, reason)
+                    continue
+                if time.monotonic() - began > 2 * self._pauses[1]:
                     pause = self._pauses[0]  # a long life earns a quick return
-                log.warning("collector process '%s': %s; next one in %.0f s", self.name, reason, pause)
-                self._change.wait_for(lambda: self._stopping, pause)
+                last = self._frame
+                wait = last.pause if last is not None and last.ends == reason and last.pause else pause
+                log.warning("collector process '%s': %s; next one in %.0f s", self.name, reason, wait)
+                self._over.wait_for(lambda: self._stopping, wait)
             pause = min(2 * pause, self._pauses[1])
 
     def _one_life(self) -> str:
@@ -107,6 +175,7 @@ class Supervisor:
         self._abandoned = [process for process in self._abandoned if process.poll() is None]
         if len(self._abandoned) >= _MOST_ABANDONED:
             return "unkillable"
+        self._options = self._make_options()
         ours, theirs = Pipe()
         try:
             # From this thread, which lives as long as we do: the child dies with the thread that began it.
@@ -122,38 +191,50 @@ class Supervisor:
         finally:
             theirs.close()
         self._process = process
+        self._starts += 1
         ours.send(self._options)
         reader = threading.Thread(target=self._read, args=(ours, process), daemon=True)
         reader.start()
-        reason = self._await_end(process, reader)
+        reason = self._await_end()
         self._end(process, ours)
         reader.join(2)
         if not reader.is_alive():
             ours.close()  # not before: the reader must never meet a stranger's descriptor
         return reason
 
-    def _await_end(self, process: subprocess.Popen[bytes], reader: threading.Thread) -> str:
+    def _await_end(self) -> str:
         limit = TICKS_TO_LIVE * self._options.interval
         born = time.monotonic()
         with self._change:
             while True:
                 if self._stopping:
                     return "stopped"
-                if not reader.is_alive() or process.poll() is not None:
-                    return "exited"
+                if self._wanted_end:
+                    return self._wanted_end
+                last = self._frame
+                if last is not None and last.ends and self._frame_at > born:
+                    return last.ends
+                if self._read_out is self._process:
+                    return "exited"  # it ends at the end of the pipe, after everything that was said
                 spoken = self._heard_at > born
                 deadline = self._heard_at + limit if spoken else born + max(limit, _FIRST_FRAME)
                 deadline = min(deadline, max(self._frame_at, born) + max(limit, _LONGEST_FRAME))
                 now = time.monotonic()
                 if now >= deadline:
                     return "silent"
-                self._change.wait(min(deadline - now, 0.5))
+                self._over.wait(deadline - now)
 
     def _read(self, connection: Connection, process: subprocess.Popen[bytes]) -> None:
         try:
+            known: Parts = {}
             while True:
-                frame = connection.recv()
+                sent: Sent | None = connection.recv()
                 now = time.monotonic()
+                frame = None
+                if sent is not None:
+                    frame = sent.rest
+                    frame.parts = known = fill(sent.parts, known)
+                    self._hear(frame)
                 with self._change:
                     if process is not self._process:
                         return
@@ -163,9 +244,13 @@ class Supervisor:
                     self._frame, self._frame_at = frame, now
                     self._health.last_success = time.time()
                     self._change.notify_all()
+                    if frame.ends:
+                        self._over.notify_all()
         except (EOFError, OSError):
-            with self._change:
-                self._change.notify_all()
+            pass
+        with self._change:
+            self._read_out = process
+            self._over.notify_all()
 
     def _end(self, process: subprocess.Popen[bytes], connection: Connection) -> None:
         if self._stopping:

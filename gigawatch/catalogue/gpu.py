@@ -242,7 +242,7 @@ GPU_ECC_LOCATION_ERRORS = _gpu(
     {
         "severity": ("corrected", "uncorrected"),
         "scope": ("volatile", "aggregate"),
-        "location": ("l1", "l2", "device_memory", "register_file", "texture", "cbu", "dram", "sram"),
+        "location": ("l1", "l2", "device_memory", "register_file", "texture", "cbu", "sram"),
     },
     Presence.SUPPORTED,
 )

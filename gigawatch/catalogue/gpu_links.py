@@ -38,8 +38,8 @@ GPU_PCIE_THROUGHPUT = _gpu(
     Presence.SUPPORTED,
 )
 PCIE_ERROR_KINDS = (
-    "l0_to_recovery", "correctable", "nonfatal", "fatal", "unsupported_request", "bad_dllp", "bad_tlp",
-    "laneerr", "lcrc", "nak_received", "nak_sent", "replay_rollover",
+    "l0_to_recovery", "correctable", "nonfatal", "fatal", "unsupported_request", "receiver", "bad_dllp",
+    "bad_tlp", "lane", "lcrc", "nak_received", "nak_sent", "replay_rollover",
 )  # fmt: skip
 GPU_PCIE_ERRORS = _gpu(
     "gpu_pcie_errors_total",
@@ -121,7 +121,7 @@ GPU_FABRIC_STATE = _gpu(
     Unit.FLAG,
     "How far the GPU is registered with the NVSwitch fabric; anything but completed cannot use NVLink.",
     ("state",),
-    {"state": ("not_supported", "not_started", "in_progress", "completed")},
+    {"state": ("not_started", "in_progress", "completed")},
     Presence.SUPPORTED,
 )
 GPU_FABRIC_UNHEALTHY = _gpu(
@@ -130,9 +130,16 @@ GPU_FABRIC_UNHEALTHY = _gpu(
     Unit.FLAG,
     "Checks of the NVSwitch fabric that fail for this GPU; any number can be 1.",
     ("check",),
-    {"check": ("degraded_bandwidth", "route_recovery", "route_unhealthy", "access_timeout_recovery")},
+    {
+        "check": (
+            "registration_failed", "degraded_bandwidth", "route_recovery", "route_unhealthy",
+            "access_timeout_recovery", "partition_unassigned", "manager_disconnected", "wrong_system_guid",
+            "wrong_chassis_serial", "no_partition", "insufficient_nvlinks", "incompatible_firmware",
+            "invalid_location", "invalid_gpu_state",
+        )
+    },
     Presence.SUPPORTED,
-)
+)  # fmt: skip
 
 
 def _pci(

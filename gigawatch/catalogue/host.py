@@ -154,7 +154,7 @@ HOST_HUNG_TASKS = _where(
     "host_hung_tasks_total",
     Kind.COUNTER,
     Unit.COUNT,
-    "Tasks that the kernel found waiting without an end, from its log since the host was started.",
+    "Tasks that the kernel found waiting without an end since the host was started.",
 )
 HOST_TASKS_BLOCKED = _where(
     "host_tasks_blocked",

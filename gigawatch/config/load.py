@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Hashable, Mapping
@@ -150,7 +151,7 @@ def _words(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     given = error.get("input")
     if kind == "missing":
         return "is missing", "add it"
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         allowed = _fields_at(model, tuple(error["loc"])[:-1])
         return "is not a known field", f"known here: {', '.join(allowed)}" if allowed else "remove it"
     if kind in ("literal_error", "enum"):
@@ -171,11 +172,15 @@ def _fields_at(model: type[BaseModel], at: tuple[str | int, ...]) -> list[str]:
         if field is None:
             return []
         current = _model_in(field.annotation)
+    if dataclasses.is_dataclass(current):
+        return sorted(field.name for field in dataclasses.fields(current))
     return sorted(getattr(current, "model_fields", {}))
 
 
 def _model_in(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and (
+        issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation)
+    ):
         return annotation
     for inner in getattr(annotation, "__args__", ()):
         found = _model_in(inner)

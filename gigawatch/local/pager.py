@@ -1,7 +1,8 @@
 """The local pager: receives what Alertmanager sends and shows it as on-call would get it.
 
 One incident is one entry, however often Alertmanager repeats it: the group key of a notification plays the
-part that a dedup key plays in a paging service. Alerts of high urgency are pages, the others tickets.
+part that a dedup key plays in a paging service. Of several alerts in it, the one nearest to the cause is the
+headline and the others stand below. Alerts of high urgency are pages, the others tickets.
 The pager also listens for the dead man's switch: silence of the pipeline is itself a page.
 """
 
@@ -67,7 +68,7 @@ class Pager:
             open_page.update(_shown(lead))
             self._count(open_page)
             log.info("%s: %s", urgency, open_page["annotations"].get("summary", ""))
-        elif firing and _rank(lead)[0] < _SEVERITY_ORDER.get(open_page["labels"].get("severity", ""), 9):
+        elif firing and _causal(lead) < _causal(open_page):
             open_page.update(_shown(lead))
         open_page["status"] = status
         open_page["updated"] = self._now()
@@ -155,9 +156,16 @@ def _shown(alert: dict[str, Any]) -> dict[str, Any]:
     return {"labels": dict(labels or {}), "annotations": dict(annotations or {}), "link": link}
 
 
-def _rank(alert: dict[str, Any]) -> tuple[int, str]:
+def _causal(alert: dict[str, Any]) -> tuple[int, str]:
+    """Severity, then nearness to the cause, as the alerts say it themselves (annotation `headline`)."""
     labels = alert.get("labels") if isinstance(alert.get("labels"), dict) else {}
-    return _SEVERITY_ORDER.get((labels or {}).get("severity", ""), 9), str(alert.get("startsAt", ""))
+    annotations = alert.get("annotations") if isinstance(alert.get("annotations"), dict) else {}
+    severity = _SEVERITY_ORDER.get((labels or {}).get("severity", ""), 9)
+    return severity, str((annotations or {}).get("headline", "99"))
+
+
+def _rank(alert: dict[str, Any]) -> tuple[int, str, str]:
+    return (*_causal(alert), str(alert.get("startsAt", "")))
 
 
 def _load(path: Path) -> list[dict[str, Any]]:

@@ -345,6 +345,21 @@ def age(selector: Selector) -> Expr:
     return Expr(f"time() - {selector.inner}", selector.labels, Unit.SECONDS, atom=False)
 
 
+def before(selector: Selector, span: str) -> Expr:
+    """The series as they were `span` ago."""
+    return Expr(f"{selector.text} offset {span}", selector.labels, selector.unit, atom=False)
+
+
+def below(expr: Expr, limit: float) -> Expr:
+    """1 where a value lies below `limit`, 0 where it does not; no series is dropped."""
+    return Expr(f"{expr.inner} < bool {_number(limit)}", expr.labels, Unit.FLAG, atom=False)
+
+
+def above(expr: Expr, limit: float) -> Expr:
+    """1 where a value lies above `limit`, 0 where it does not; no series is dropped."""
+    return Expr(f"{expr.inner} > bool {_number(limit)}", expr.labels, Unit.FLAG, atom=False)
+
+
 def foreign(text: str, labels: Iterable[str], unit: Unit = Unit.COUNT) -> Expr:
     """An expression over metrics that other programs expose (up, prometheus_*, alertmanager_*)."""
     return Expr(text, frozenset(labels), unit, atom=False)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
-from gigawatch.catalogue import Metric
+from gigawatch.catalogue import PREFIX, Metric, by_name
 from gigawatch.readings import Reading
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
+Blocks = dict[str, bytes]
+"""Sample lines by metric name, without HELP and TYPE: what `assemble` makes an exposition from."""
+
+_PREFIX = PREFIX.encode()
 _HEADER = re.compile(rb"^# HELP (\S+) ([^\n]*)\n# TYPE \S+ (\w+)$", re.MULTILINE)
 
 
@@ -24,29 +29,41 @@ class Renderer:
     def __init__(self) -> None:
         self._prefix: dict[tuple[Metric, tuple[str, ...]], str] = {}
 
-    def render(self, readings: Iterable[Reading]) -> bytes:
-        """Families in order of first appearance, with HELP and TYPE; a repeated series keeps the last."""
-        families: dict[Metric, dict[tuple[str, ...], float]] = {}
+    def blocks(self, readings: Iterable[Reading]) -> Blocks:
+        """Families in order of first appearance; a repeated series keeps the last."""
+        families: dict[Metric, dict[str, float]] = {}
+        prefixes = self._prefix
+        last: Metric | None = None
+        rows: dict[str, float] = {}
         for metric, labels, value, _ in readings:
-            family = families.get(metric)
-            if family is None:
-                family = families[metric] = {}
-            family[labels] = value
-        lines: list[str] = []
-        append, prefixes = lines.append, self._prefix
-        for metric, rows in families.items():
-            append(f"# HELP {metric.name} {_escape_help(metric.help)}")
-            append(f"# TYPE {metric.name} {metric.kind.exposed_as}")
-            for labels, value in rows.items():
-                key = (metric, labels)
-                prefix = prefixes.get(key)
-                if prefix is None:
-                    prefix = prefixes[key] = _prefix(metric, labels)
-                append(f"{prefix}{_number(value)}")
+            if metric is not last:
+                last = metric
+                rows = families.get(metric)  # type: ignore[assignment] # filled in on the next line
+                if rows is None:
+                    rows = families[metric] = {}
+            try:
+                rows[prefixes[metric, labels]] = value
+            except KeyError:
+                rows.setdefault(prefixes.setdefault((metric, labels), _prefix(metric, labels)), value)
         if len(prefixes) > 4 * sum(map(len, families.values())) + 1000:
             prefixes.clear()  # series that are gone must not pile up
-        lines.append("")
-        return "\n".join(lines).encode()
+        return {metric.name: _lines(rows) for metric, rows in families.items()}
+
+    def render(self, readings: Iterable[Reading]) -> bytes:
+        """One exposition, with HELP and TYPE for each family."""
+        return assemble((self.blocks(readings),))
+
+
+def assemble(parts: Iterable[Mapping[str, bytes]]) -> bytes:
+    """One exposition from parts that share no series: families in order of first appearance."""
+    families: dict[str, list[bytes]] = {}
+    for part in parts:
+        for name, lines in part.items():
+            try:
+                families[name].append(lines)
+            except KeyError:
+                families[name] = [_header(name), lines]
+    return b"".join([piece for pieces in families.values() for piece in pieces])
 
 
 def render(readings: Iterable[Reading]) -> bytes:
@@ -63,11 +80,19 @@ def to_openmetrics(text: bytes) -> bytes:
     return _HEADER.sub(_openmetrics_header, text) + b"# EOF\n"
 
 
+@lru_cache(maxsize=4096)
+def _header(name: str) -> bytes:
+    metric = by_name(name)
+    return f"# HELP {name} {_escape_help(metric.help)}\n# TYPE {name} {metric.kind.exposed_as}\n".encode()
+
+
 def _openmetrics_header(match: re.Match[bytes]) -> bytes:
     name, text, kind = match.groups()
     if kind == b"counter":
-        name = name.removesuffix(b"_total")
-    elif kind == b"gauge" and name.endswith(b"_info"):
+        # Without that ending no counter can be told in OpenMetrics.
+        base = name.removesuffix(b"_total")
+        name, kind = (base, kind) if base not in (name, b"") else (name, b"unknown")
+    elif kind == b"gauge" and name.endswith(b"_info") and name.startswith(_PREFIX):
         name, kind = name.removesuffix(b"_info"), b"info"
     elif kind == b"untyped":
         kind = b"unknown"
@@ -90,7 +115,16 @@ def _escape_help(value: str) -> str:
     return value.replace("\\", "\\\\").replace("\n", "\\n")
 
 
+def _lines(rows: Mapping[str, float]) -> bytes:
+    text = "".join([f"{prefix}{value + 0.0!r}\n" for prefix, value in rows.items()])
+    if (
+        "inf" in text or "nan" in text
+    ):  # not as the format spells them, or only a name that holds these letters
+        text = "".join([f"{prefix}{_number(value)}\n" for prefix, value in rows.items()])
+    return text.encode()
+
+
 def _number(value: float) -> str:
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    return repr(float(value)) if value == value else "NaN"
+    if math.isfinite(value):
+        return repr(float(value))
+    return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"

@@ -6,8 +6,8 @@ import gzip
 import json
 import logging
 import socket
+import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +25,6 @@ _SECONDS_TO_ASK = 10.0
 _SECONDS_TO_ANSWER = 120.0
 _SECONDS_IDLE = 300.0
 """How long a connection is kept for the next request."""
-_TLS_CHECK = 5.0
 
 
 class Headers(Mapping[str, str]):
@@ -123,21 +122,27 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         self._open = self.server.connections
         self._raw: socket.socket = self.request
-        if self.web is not None and self.web.context is not None:
-            self.server.renew_certificate()
+        context = self._context()
+        if context is not None:
             # In this thread, not in the one that accepts: a client that never shakes hands holds up nobody.
-            secured = self.web.context.wrap_socket(
-                self.request, server_side=True, do_handshake_on_connect=False
-            )
+            secured = context.wrap_socket(self.request, server_side=True, do_handshake_on_connect=False)
             self._open.replace(self._raw, secured)
             self.request = secured
             try:
                 secured.do_handshake()
+                if self.web is not None and not self.web.admits(secured.getpeercert()):
+                    raise PermissionError("the client's certificate bears none of the allowed names")
             except OSError:
                 self._open.forget(secured)
                 secured.close()
                 raise
         super().setup()
+
+    def _context(self) -> ssl.SSLContext | None:
+        if self.web is None:
+            return None
+        self.web.refresh()
+        return self.web.context
 
     def finish(self) -> None:
         try:
@@ -167,10 +172,15 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length) if length else b""
         self._open.work(self.request, _SECONDS_TO_ANSWER)
         headers = Headers(dict(self.headers.items()))
-        if self.web is not None and not self.web.authorized(headers.get("Authorization", "")):
-            challenge = {"WWW-Authenticate": 'Basic realm="gigawatch", charset="UTF-8"'}
-            self._send(Response(b"unauthorized\n", status=401, headers=challenge))
-            return
+        if self.web is not None:
+            self.web.refresh()
+            if not self.web.within_rate():
+                self._send(Response.text("too many requests\n", 429))
+                return
+            if not self.web.authorized(headers.get("Authorization", "")):
+                challenge = {"WWW-Authenticate": 'Basic realm="gigawatch", charset="UTF-8"'}
+                self._send(Response(b"unauthorized\n", status=401, headers=challenge))
+                return
         request = Request(self.command, unquote(split.path), parse_qs(split.query), headers, body)
         try:
             response = self.app(request)
@@ -197,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         if encoding:
             self.send_header("Content-Encoding", encoding)
-        for name, value in response.headers.items():
+        for name, value in {**(self.web.headers if self.web is not None else {}), **response.headers}.items():
             self.send_header(name, value)
         if close:
             self.send_header("Connection", "close")
@@ -229,7 +239,6 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], handler: type[_Handler], most: int) -> None:
         self.connections = Connections(most)
-        self._certificate_seen = time.monotonic()
         super().__init__(address, handler)
 
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override] # narrower than the base class, which also serves datagrams
@@ -241,12 +250,6 @@ class _Server(ThreadingHTTPServer):
 
     def service_actions(self) -> None:
         self.connections.drop_overdue()
-
-    def renew_certificate(self) -> None:
-        now = time.monotonic()
-        if self.web is not None and now - self._certificate_seen > _TLS_CHECK:
-            self._certificate_seen = now
-            self.web.refresh()
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - base class
         log.debug("connection from %s broke off", client_address)

@@ -1,167 +1,160 @@
-"""TLS and basic auth of a server, from a web configuration file in the Prometheus exporter-toolkit format."""
+"""TLS and basic auth of a server, from a web configuration file in the Prometheus exporter-toolkit format.
+
+The file, and the certificates that it names, are read again when they change. `web_file` reads and checks it.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
+import json
 import logging
-import secrets
 import ssl
+import subprocess
+import sys
 import threading
-from collections import OrderedDict
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from pydantic import Field
-
-from gigawatch.config import Strict, load_file
 from gigawatch.errors import FileError, UserError
+from gigawatch.serving.tls import TlsRules, make_context
+from gigawatch.serving.users import Users
 
 log = logging.getLogger(__name__)
 
-_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
-_CLIENT_AUTH = {
-    "NoClientCert": ssl.CERT_NONE,
-    "RequestClientCert": ssl.CERT_OPTIONAL,
-    "RequireAnyClientCert": ssl.CERT_REQUIRED,
-    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
-    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
-}
-_REMEMBERED = 256
-_NOBODY = b"$2b$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
-"""A hash that no password is checked for in earnest: unknown users must take as long as known ones."""
+_READ_SECONDS = 60.0
 
 
-class TlsSettings(Strict):
-    """Section tls_server_config."""
+@dataclass(frozen=True, slots=True)
+class WebRules:
+    """A web configuration file, checked."""
 
-    cert_file: Path
-    key_file: Path
-    client_ca_file: Path | None = None
-    client_auth_type: Literal[
-        "NoClientCert",
-        "RequestClientCert",
-        "RequireAnyClientCert",
-        "VerifyClientCertIfGiven",
-        "RequireAndVerifyClientCert",
-    ] = "NoClientCert"
-    min_version: Literal["TLS12", "TLS13"] = "TLS12"
-    max_version: Literal["TLS12", "TLS13"] = "TLS13"
+    tls: TlsRules | None = None
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """User name to bcrypt hash."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    interval: float = 0.0
+    """Seconds that must lie between requests, once `burst` have come at once; 0 for no limit."""
+    burst: int = 0
 
 
-class WebSettings(Strict):
-    """A web configuration file."""
+class _Bucket:
+    """Rate limit by tokens: one more every `interval` seconds, `burst` at the most."""
 
-    tls_server_config: TlsSettings | None = None
-    basic_auth_users: dict[str, str] = Field(default_factory=dict)
-    """User name to bcrypt hash of the password."""
+    def __init__(self, interval: float, burst: int) -> None:
+        self._interval, self._burst = interval, burst
+        self._lock = threading.Lock()
+        self._tokens, self._at = float(burst), time.monotonic()
+
+    def take(self) -> bool:
+        if not self._interval:
+            return True
+        with self._lock:
+            now = time.monotonic()
+            self._tokens = min(self._burst, self._tokens + (now - self._at) / self._interval)
+            self._at = now
+            if self._tokens < 1:
+                return False
+            self._tokens -= 1
+            return True
 
 
 class WebConfig:
     """What a server asks of its clients; safe for several threads."""
 
-    def __init__(self, path: Path, settings: WebSettings) -> None:
-        self._path = path
-        self._tls = settings.tls_server_config
-        self._users = {name: hashed.encode() for name, hashed in settings.basic_auth_users.items()}
-        self._key = secrets.token_bytes(32)
-        self._verified: OrderedDict[bytes, None] = OrderedDict()
-        self._lock = threading.Lock()
-        self.context = self._make_context()
-        self._stamp = self._files_changed()
-        self._check_users()
+    def __init__(self, path: Path, every: float = 5.0) -> None:
+        """Looks for changes once in `every` seconds at the most. Raises UserError, naming file and field."""
+        self._path, self._every = path, every
+        self._reloading = threading.Lock()
+        self._looked_at = time.monotonic()
+        self.failures = 0
+        """Changed files that could not be used."""
+        self.problem = ""
+        """What is wrong with the files as they are now; empty while all is well."""
+        self._loaded = False
+        self._context: ssl.SSLContext | None = None
+        self._load()
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """For new connections; None without TLS."""
+        return self._context
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """To be set on every response."""
+        return self._headers
 
     def authorized(self, header: str) -> bool:
-        """True if the Authorization header names a user with the right password, or no user is asked for.
-
-        bcrypt is slow on purpose: a pair that was right once is remembered as a keyed digest, so that scrapes
-        stay fast; wrong ones are checked one at a time.
-        """
-        if not self._users:
+        """True if the Authorization header names a user with the right password, or no user is asked for."""
+        users = self._users
+        if not users:
             return True
         pair = _basic_pair(header)
-        if pair is None:
-            return False
-        user, password = pair
-        digest = hmac.new(self._key, user.encode() + b"\0" + password, hashlib.sha256).digest()
-        with self._lock:
-            if digest in self._verified:
-                self._verified.move_to_end(digest)
-                return True
-            right = _matches(password, self._users.get(user, _NOBODY)) and user in self._users
-            if right:
-                self._verified[digest] = None
-                while len(self._verified) > _REMEMBERED:
-                    self._verified.popitem(last=False)
-            return right
+        return pair is not None and users.know(*pair)
+
+    def within_rate(self) -> bool:
+        """False if this request is one too many."""
+        return self._bucket.take()
+
+    def admits(self, certificate: Mapping[str, Any] | None) -> bool:
+        """Whether a client's verified certificate (as getpeercert() gives it) bears an allowed name."""
+        allowed = self._names
+        if allowed is None:
+            return True
+        return any(value in allowed for _, value in (certificate or {}).get("subjectAltName", ()))
 
     def refresh(self) -> None:
-        """Take in a renewed certificate; one that cannot be loaded is logged and the old one stays in use."""
-        if self._tls is None or self.context is None:
+        """Take in changed files; what cannot be used is logged and counted, and the old settings stay."""
+        now = time.monotonic()
+        if now - self._looked_at < self._every or not self._reloading.acquire(blocking=False):
             return
-        stamp = self._files_changed()
-        with self._lock:
-            if stamp == self._stamp:
+        try:
+            self._looked_at = now
+            if [_stamp(file) for file in self._files] == self._stamps:
                 return
-            self._stamp = stamp
+            self._load()
+            self.problem = ""
+            log.info("%s: read again after a change", self._path)
+        except UserError as error:
+            self.failures += 1
+            self.problem = str(error)
+            log.warning("%s; the settings as they were stay in use", error)
+        finally:
+            self._reloading.release()
+
+    def _load(self) -> None:
+        # Stamps before contents: what changes in between is seen the next time.
+        files, stamps = [self._path], [_stamp(self._path)]
         try:
-            self.context.load_cert_chain(self._tls.cert_file, self._tls.key_file)
-        except (OSError, ssl.SSLError) as error:
-            log.warning("%s: renewed certificate not usable (%s); the old one stays", self._path, error)
-
-    def _files_changed(self) -> tuple[int, ...]:
-        if self._tls is None:
-            return ()
-        stamps = []
-        for file in (self._tls.cert_file, self._tls.key_file):
-            try:
-                stamps.append(file.stat().st_mtime_ns)
-            except OSError:
-                stamps.append(0)
-        return tuple(stamps)
-
-    def _make_context(self) -> ssl.SSLContext | None:
-        tls = self._tls
-        if tls is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = _VERSIONS[tls.min_version]
-        context.maximum_version = _VERSIONS[tls.max_version]
-        try:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-        except (OSError, ssl.SSLError) as error:
-            raise self._wrong("tls_server_config.cert_file", error, "a PEM certificate and its key") from None
-        mode = _CLIENT_AUTH[tls.client_auth_type]
-        if mode is not ssl.CERT_NONE and tls.client_ca_file is None:
-            raise FileError(
-                self._path, "tls_server_config.client_ca_file", "is missing",
-                f"client_auth_type {tls.client_auth_type} needs it",
-            )  # fmt: skip
-        if tls.client_ca_file is not None:
-            try:
-                context.load_verify_locations(tls.client_ca_file)
-            except (OSError, ssl.SSLError) as error:
-                raise self._wrong("tls_server_config.client_ca_file", error, "PEM certificates") from None
-        context.verify_mode = mode
-        return context
-
-    def _check_users(self) -> None:
-        if not self._users:
-            return
-        for user, hashed in self._users.items():
-            try:
-                _matches(b"", hashed)
-            except ValueError:
+            rules = _read(self._path)
+            if self._loaded and (rules.tls is None) != (self._context is None):
                 raise FileError(
-                    self._path, f"basic_auth_users.{user}", "is not a bcrypt hash",
-                    "make one with: htpasswd -nBC 10 USER",
-                ) from None  # fmt: skip
+                    self._path, "tls_server_config", "cannot come or go while the server runs", "restart it"
+                )  # fmt: skip
+            files += rules.tls.files() if rules.tls is not None else []
+            stamps += [_stamp(file) for file in files[1:]]
+            context = make_context(rules.tls, self._path) if rules.tls is not None else None
+            users = Users(rules.users, self._path)
+        finally:
+            # Also after a failure: the same wrong files are not read again and again.
+            self._files, self._stamps = files, stamps
+        self._context, self._users, self._headers = context, users, rules.headers
+        self._names = rules.tls.client_allowed_sans if rules.tls is not None else None
+        self._bucket = _Bucket(rules.interval, rules.burst)
+        self._loaded = True
 
-    def _wrong(self, field: str, error: Exception, remedy: str) -> FileError:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-        return FileError(self._path, field, f"cannot be used ({reason})", f"expected {remedy}")
+
+def _stamp(file: Path) -> object:
+    """Changes with the file."""
+    try:
+        found = file.stat()
+    except OSError as error:
+        return error.errno
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def load_web_config(path: Path) -> WebConfig:
@@ -169,17 +162,31 @@ def load_web_config(path: Path) -> WebConfig:
 
     Raises UserError with one line that names file, field and remedy.
     """
-    settings = load_file(path, WebSettings)
-    tls = settings.tls_server_config
-    if tls is not None:
-        base = path.parent
-        absolute = {
-            name: base / file
-            for name in ("cert_file", "key_file", "client_ca_file")
-            if (file := getattr(tls, name)) is not None
-        }
-        settings = settings.model_copy(update={"tls_server_config": tls.model_copy(update=absolute)})
-    return WebConfig(path, settings)
+    return WebConfig(path)
+
+
+def _read(path: Path) -> WebRules:
+    """The file, checked: here if the validator is loaded anyway, else by a process that takes it along."""
+    if "pydantic" in sys.modules:
+        from gigawatch.serving.web_file import read
+
+        return read(path)
+    command = [sys.executable, "-P", "-m", "gigawatch.serving.web_file", str(path)]
+    try:
+        done = subprocess.run(  # noqa: PLW1510 - the status is looked at below
+            command, capture_output=True, text=True, timeout=_READ_SECONDS, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise FileError(path, "", f"cannot be checked ({type(error).__name__})") from None
+    if done.returncode:
+        raise UserError(done.stderr.strip().rpartition("\n")[2] or f"{path}: cannot be checked")
+    plain = json.loads(done.stdout)
+    if plain["tls"] is not None:
+        for name in ("client_allowed_sans", "cipher_suites"):
+            if plain["tls"][name] is not None:
+                plain["tls"][name] = tuple(plain["tls"][name])
+        plain["tls"] = TlsRules(**plain["tls"])
+    return WebRules(**plain)
 
 
 def _basic_pair(header: str) -> tuple[str, bytes] | None:
@@ -191,15 +198,3 @@ def _basic_pair(header: str) -> tuple[str, bytes] | None:
         return (user.decode(), password) if colon else None
     except (binascii.Error, UnicodeDecodeError):
         return None
-
-
-def _matches(password: bytes, hashed: bytes) -> bool:
-    try:
-        import bcrypt
-    except ModuleNotFoundError:
-        raise UserError(
-            "basic_auth_users needs the Python module 'bcrypt'; "
-            "install it with: pip install 'gigawatch[exporters]'"
-        ) from None
-    # bcrypt itself looks at 72 bytes; newer releases refuse longer passwords instead of cutting them.
-    return bcrypt.checkpw(password[:72], hashed)

@@ -35,6 +35,8 @@ class Effects:
         self.gone = zeros("G")
         self.ecc = zeros("G")
         self.nvlink = zeros("G")
+        self.pcie = zeros("G")
+        """A PCIe link that has lost half of its lanes and repeats packets."""
         self.fans = zeros("N")
         """Share of a node's fans that stand still."""
         self.psus = zeros("N")
@@ -42,6 +44,10 @@ class Effects:
         self.flapping = zeros("N")
         self.hang = zeros("N")
         self.stall = zeros("N")
+        self.time_lost = zeros("N")
+        """Nothing keeps the node's clock, and it runs wrong."""
+        self.disk = zeros("N")
+        """Share of a local disk's life that is gone before its time."""
         self.branch = ones("R")
         """Conductance of a rack's coolant branch."""
         self.hot_air = zeros("R")
@@ -173,6 +179,18 @@ def _nvlink(e: Effects, target: Target, level: float, _: float) -> None:
     e.nvlink[e.gpus(target)] = level
 
 
+def _pcie(e: Effects, target: Target, level: float, _: float) -> None:
+    e.pcie[e.gpus(target)] = level
+
+
+def _clock(e: Effects, target: Target, level: float, _: float) -> None:
+    e.time_lost[e.layout.node[target.name]] = level
+
+
+def _disk(e: Effects, target: Target, level: float, _: float) -> None:
+    e.disk[e.layout.node[target.name]] = level
+
+
 def _flapping(e: Effects, target: Target, level: float, elapsed: float) -> None:
     # Down for the first half of each 8 s period: 1 while down, a small value while up again.
     e.flapping[e.layout.node[target.name]] = level if elapsed % 8 < 4 else 1e-9
@@ -207,8 +225,11 @@ EFFECTS: dict[str, Effect] = {
     "ecc-storm": _ecc,
     "xid-79": _gone,
     "nvlink-errors": _nvlink,
+    "pcie-degraded": _pcie,
     "link-flapping": _flapping,
     "straggler": _straggler,
     "engine-hang": _hang,
     "storage-stall": _stall,
+    "clock-drift": _clock,
+    "disk-worn": _disk,
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gigawatch.catalogue import gpu, gpu_links, workload
+from gigawatch.catalogue import gpu, gpu_links, workload, xids
+from gigawatch.simulator import emit_activity
 from gigawatch.simulator.identity import gpu_serial, pci_bus_id
 from gigawatch.simulator.layout import Array, Layout
-from gigawatch.simulator.state import REASONS, TIMED_REASONS, XIDS, State
+from gigawatch.simulator.state import RAISED_XIDS, REASONS, TIMED_REASONS, XIDS, State
 from gigawatch.simulator.table import Labels, Table, Values, floored, rounded
 
 DRIVER = "580.95.05"
@@ -18,16 +19,30 @@ _SCHEDULER = {"training": "slurm", "inference": "kubernetes"}
 def gpu_table(layout: Layout) -> Table:
     """Readings of every GPU, owned by its node."""
     table = Table(layout.gpu_node.tolist())
-    _Gpus(layout, table).fill()
+    gpus = Gpus(layout, table)
+    gpus.fill()
+    emit_activity.fill(gpus)
     return table
 
 
-class _Gpus:
+def _seen_at(row: int) -> Values:
+    """When the XID was seen last; nothing before the first."""
+    return lambda state: np.where(state.xid_at[row] > 0, state.xid_at[row], np.nan)
+
+
+def _flag(values: Values) -> Values:
+    return lambda state: values(state) * 0 + 1
+
+
+class Gpus:
+    """Adds rows to a table of GPUs."""
+
     def __init__(self, layout: Layout, table: Table) -> None:
         self.layout, self.table = layout, table
         self.index = [str(g - layout.node_gpu_start[layout.gpu_node[g]]) for g in range(layout.sizes["G"])]
 
     def labels(self, *extra: str) -> Labels:
+        """Index and UUID of each GPU, then these."""
         index, uuids = self.index, self.layout.uuids
         return lambda g: (index[g], uuids[g], *extra)
 
@@ -153,6 +168,10 @@ class _Gpus:
         # The kernel log still tells of a GPU that has fallen off the bus.
         for row, code in enumerate(XIDS):
             add(gpu.GPU_XID_ERRORS, self.labels(str(code), "kmsg"), rounded("xid", 6, row))
+        for row, code in enumerate(RAISED_XIDS):
+            known, seen = xids.describe(code), _seen_at(row)
+            add(gpu.GPU_XID_INFO, self.labels(str(code), known.meaning, known.action.value), _flag(seen))
+            add(gpu.GPU_XID_LAST_TIMESTAMP, self.labels(str(code)), seen)
         for action in gpu.RECOVERY_ACTIONS:
             wanted: dict[str, Values] = {
                 "none": lambda s: s.remap_pending == 0, "gpu_reset": lambda s: s.remap_pending > 0
@@ -163,9 +182,10 @@ class _Gpus:
         layout, add = self.layout, self.table.add
         generation = np.array([float(p.pcie_generation) for p in layout.profiles])
         add(gpu_links.GPU_PCIE_REPLAYS, self.labels(), self.alive(floored("replays")))
-        for kind in ("current", "max"):
+        lanes: dict[str, Values | float] = {"current": rounded("pcie_width", 0), "max": 16.0}
+        for kind, width in lanes.items():
             add(gpu_links.GPU_PCIE_LINK_GENERATION, self.labels(kind), self.alive(generation))
-            add(gpu_links.GPU_PCIE_LINK_WIDTH, self.labels(kind), self.alive(16.0))
+            add(gpu_links.GPU_PCIE_LINK_WIDTH, self.labels(kind), self.alive(width))
         links = np.array([p.nvlinks for p in layout.profiles])
         for link in range(int(links.max(initial=0))):
             up: Values | float = (lambda s: 1 - s.nvlink_down) if link == 0 else 1.0

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 
 from gigawatch.catalogue import Metric, fabric, gpu, host, storage, workload
+from gigawatch.simulator import emit_host
 from gigawatch.simulator.layout import Array, Layout
 from gigawatch.simulator.nodes import CPUS, HOST_MEMORY
 from gigawatch.simulator.state import State
 from gigawatch.simulator.table import Labels, Table, floored, rounded
 
 PORT_SPEED_NAME = "mlx5_"
-MOUNT = ("/shared", "lustre")
+MOUNT = emit_host.SHARED
 ROOT = ("/", "ext4")
 DISK = "nvme0n1"
 NETWORK = "eth0"
@@ -28,6 +29,7 @@ def node_table(layout: Layout) -> Table:
     """Readings of every node about itself."""
     table = Table(range(layout.sizes["N"]))
     _host(table)
+    emit_host.fill(layout, table, DISK, NETWORK)
     _ports(layout, table)
     add = table.add
     add(storage.MOUNT_RESPONSIVE, _fixed(*MOUNT), lambda s: s.mount_ok)
@@ -93,6 +95,7 @@ def _ports(layout: Layout, table: Table) -> None:
         for row, kind in enumerate(("symbol", "link_recovery", "receive", "discard")):
             errors = floored("port_errors", row) if first else 0.0
             add(fabric.IB_PORT_ERRORS, _fixed(device, "1", kind), errors, here)
+        emit_host.add_port(table, device, port, here)
         add(fabric.IB_PORT_FLAPS, _fixed(device, "1"), floored("port_flaps") if first else 0.0, here)
 
 

@@ -56,11 +56,17 @@ _TABLE = (
               ramp=0),
     FaultKind("xid-79", "a GPU falls off the bus", ("gpu",), ramp=0),
     FaultKind("nvlink-errors", "an NVLink of a GPU goes bad", ("gpu",), ramp=5),
+    FaultKind("pcie-degraded", "a GPU's PCIe link loses half of its lanes and repeats packets", ("gpu",),
+              ramp=0),
     FaultKind("link-flapping", "an InfiniBand port of a node goes down and up", ("node",), ramp=0),
     FaultKind("straggler", "one GPU's clocks are held low, and its whole job waits for it", ("gpu",), ramp=5),
     FaultKind("engine-hang", "an inference engine takes requests and generates nothing", ("node",),
               "inference", ramp=0),
     FaultKind("storage-stall", "shared storage stops answering a node, and its job waits", ("node",), ramp=0),
+    FaultKind("clock-drift", "nothing keeps a node's clock any more, and it runs 8 ms per second wrong",
+              ("node",), ramp=0),
+    FaultKind("disk-worn", "a node's NVMe disk is at the end of its life: no spares, media errors, slow",
+              ("node",), ramp=0),
 )  # fmt: skip
 
 FAULTS: dict[str, FaultKind] = {kind.name: kind for kind in _TABLE}

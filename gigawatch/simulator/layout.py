@@ -84,6 +84,9 @@ class Layout:
         starts = np.concatenate([[0], np.cumsum(self.node_gpus)]).astype(np.int64)
         self.node_gpu_start = starts[:-1]
         self.node_gpu_stop = starts[1:]
+        rng = self.rng("hosts")
+        self.disk_wear = rng.uniform(0.01, 0.30, len(nodes))
+        self.clock_phase = rng.uniform(0.0, 6.3, len(nodes))
         self.rack_offset = self.rng("rack air").uniform(0.0, 1.5, len(self.rack))
 
     def _gpus(self) -> None:
@@ -121,6 +124,7 @@ class Layout:
         self.heat_capacity = tau / base * np.exp(profiles.TAU_SPREAD * np.clip(spread[3], -2.5, 2.5))
         self.memory_offset = profiles.MEMORY_OFFSET + profiles.MEMORY_OFFSET_SPREAD * spread[4]
         self.tflops = column([p.tflops for p in found])
+        self.nvlink_speed = column([p.nvlinks * p.nvlink_speed for p in found])
 
     def _loops(self) -> None:
         inventory = self.inventory

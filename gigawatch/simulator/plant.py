@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from gigawatch.simulator import cooling, heat, nodes, power, work
+from gigawatch.simulator import cooling, heat, host, nodes, power, work
 from gigawatch.simulator.effects import Effects
 from gigawatch.simulator.faults import Fault
 from gigawatch.simulator.identity import fingerprint
 from gigawatch.simulator.jobs import Job, parse_jobs
 from gigawatch.simulator.layout import Array, Layout
-from gigawatch.simulator.state import XIDS, State
+from gigawatch.simulator.state import RAISED_XIDS, XIDS, State
 from gigawatch.topology import Inventory
 
 LONGEST_STEP = 5.0
@@ -65,7 +65,7 @@ class Plant:
             (s.room, cooling.ROOM_SETPOINT), (s.inlet, cooling.ROOM_SETPOINT), (s.exhaust,
             cooling.ROOM_SETPOINT + 12),
             (s.facility_supply, cooling.FACILITY_SETPOINT), (s.core, 50.0), (s.memory, 55.0),
-            (s.first_token, 0.2),
+            (s.first_token, 0.2), (s.cpu_core, 45.0), (s.pcie_width, 16.0), (s.disk_spare, 1.0),
         ):  # fmt: skip
             array[:] = value
         s.supply[:] = layout.loop_setpoint
@@ -110,6 +110,7 @@ class Plant:
         heat.draw_power(layout, s, effects, dt, at_gpu)
         heat.flow_heat(layout, s, effects, dt)
         nodes.advance(layout, s, effects, dt, at_node)
+        host.advance(layout, s, effects, dt)
         cooling.advance(layout, s, effects, dt)
         power.advance(layout, s, effects, dt, at_device)
         s.clock[0] += dt
@@ -129,6 +130,7 @@ def _events(s: State, effects: Effects, dt: float) -> None:
 
     def xid(code: int, happened: Array) -> None:
         s.xid[XIDS.index(code)] += happened
+        s.xid_at[RAISED_XIDS.index(code)][happened] = s.time
 
     gone = (effects.gone > 0) | (s.tripped > 0)
     xid(79, gone & (s.lost == 0))

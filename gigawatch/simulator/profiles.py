@@ -37,6 +37,8 @@ class GpuProfile:
     """Dense bfloat16."""
     resistance_liquid: float
     resistance_air: float
+    nvlink_speed: float = 26.5625e9
+    """Bytes per second of one link, one way."""
     tau_liquid: float = 18.0
     tau_air: float = 60.0
 
@@ -46,17 +48,17 @@ _BLACKWELL = (85.0, 90.0, 95.0, 95.0)
 
 _TABLE = (
     GpuProfile("A100", "Ampere", 400, (100, 400), 61.5, 80 * GIB, 1.410e9, 1.593e9, _HOPPER, 12, 4, 312,
-               0.065, 0.088),
+               0.065, 0.088, 25e9),
     GpuProfile("H100", "Hopper", 700, (200, 700), 70, 80 * GIB, 1.980e9, 2.619e9, _HOPPER, 18, 5, 989,
                0.045, 0.072),
     GpuProfile("H200", "Hopper", 700, (200, 700), 75, 141 * GIB, 1.980e9, 3.201e9, _HOPPER, 18, 5, 989,
                0.045, 0.072),
     GpuProfile("B200", "Blackwell", 1000, (200, 1200), 140, 180 * GIB, 1.965e9, 3.996e9, _BLACKWELL, 18, 5,
                2250,
-               0.031, 0.052),
+               0.031, 0.052, 53.125e9),
     GpuProfile("GB200", "Blackwell", 1200, (200, 1200), 155, 186 * GIB, 2.062e9, 3.996e9, _BLACKWELL, 18, 6,
                2500,
-               0.027, 0.046),
+               0.027, 0.046, 53.125e9),
 )  # fmt: skip
 
 # Spread between GPUs of one model, as fractions (standard deviation of a log-normal) or kelvin.

@@ -18,6 +18,8 @@ from gigawatch.simulator.layout import Array
 REASONS = gpu.CLOCK_EVENT_REASONS
 TIMED_REASONS = gpu.GPU_CLOCK_EVENT_SECONDS.values["reason"]
 XIDS = gpu.XID_SERIOUS
+RAISED_XIDS = (48, 63, 74, 79, 94)
+"""Those that faults of the plant raise."""
 
 
 def _axis(*axes: str | int) -> Any:
@@ -66,9 +68,17 @@ class State:
     remapped: Array = _axis(2, "G")
     remap_pending: Array = _axis("G")
     xid: Array = _axis(len(XIDS), "G")
+    xid_at: Array = _axis(len(RAISED_XIDS), "G")
+    """Unix time of the last one, 0 before the first."""
     nvlink_errors: Array = _axis(3, "G")
     nvlink_down: Array = _axis("G")
     replays: Array = _axis("G")
+    nvlink_bytes: Array = _axis("G")
+    """Each way."""
+    pcie_bytes: Array = _axis(2, "G")
+    """Received and sent by the GPU."""
+    pcie_width: Array = _axis("G")
+    pcie_errors: Array = _axis("G")
     rank_wait: Array = _axis("G")
 
     # Nodes
@@ -99,6 +109,19 @@ class State:
     mount_ok: Array = _axis("N")
     mount_seconds: Array = _axis("N")
     boot: Array = _axis("N")
+    pressure: Array = _axis(3, "N")
+    """Seconds: some task waited for a processor, some for storage, all for storage."""
+    stalled_for: Array = _axis("N")
+    hung_tasks: Array = _axis("N")
+    cpu_core: Array = _axis("N")
+    disk_seconds: Array = _axis(2, "N")
+    disk_wear: Array = _axis("N")
+    disk_spare: Array = _axis("N")
+    media_errors: Array = _axis("N")
+    storage_written: Array = _axis("N")
+    storage_seconds: Array = _axis(2, "N")
+    clock_offset: Array = _axis("N")
+    clock_error: Array = _axis("N")
 
     # Cooling
     supply: Array = _axis("L")

@@ -49,6 +49,15 @@ class _Keys:
     places: Index
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One owner's readings as they were given last: most values do not change from one moment to the next."""
+
+    values: Array
+    readings: list[Reading]
+    """One per value, also for those that are NaN."""
+
+
 class Table:
     """Readings of `size` things of one kind, each owned by a node or device.
 
@@ -63,6 +72,7 @@ class Table:
         self._constant: list[tuple[int, Array]] = []
         self._matrix: Array = np.zeros((0, self._size))
         self._keys: dict[int, _Keys] = {}
+        self._pages: dict[int, _Page] = {}
 
     def add(
         self, metric: Metric, labels: Labels, values: Values | Array | float, where: Mask | None = None
@@ -106,11 +116,21 @@ class Table:
         if keys is None:
             keys = self._keys[owner] = self._index(owner)
         values = self._matrix.ravel()[keys.places]
-        rows = zip(keys.metrics, keys.labels, values.tolist(), repeat(None), strict=False)
         new, kind = tuple.__new__, Reading
+        page = self._pages.get(owner)
+        if page is None:
+            rows = zip(keys.metrics, keys.labels, values.tolist(), repeat(None), strict=False)
+            made = [new(kind, row) for row in rows]
+        else:
+            made = page.readings.copy()
+            metrics, labels = keys.metrics, keys.labels
+            for place in np.flatnonzero(page.values != values).tolist():
+                made[place] = new(kind, (metrics[place], labels[place], float(values[place]), None))
+        # Pages are replaced whole and never changed, so that several threads may read at once.
+        self._pages[owner] = _Page(values, made)
         if np.isnan(values).any():
-            return [new(kind, row) for row in rows if row[2] == row[2]]  # NaN differs from itself
-        return [new(kind, row) for row in rows]
+            return [reading for reading in made if reading[2] == reading[2]]  # NaN differs from itself
+        return made.copy()
 
     def _index(self, owner: int) -> _Keys:
         mine = [i for i, who in enumerate(self._owners) if who == owner]

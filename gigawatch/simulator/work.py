@@ -13,6 +13,8 @@ from gigawatch.simulator.state import State
 COMPUTE, COMMUNICATE, SPIN, CHECKPOINT = 1.0, 0.50, 0.32, 0.14
 """Activity (share of the dynamic power) of a training GPU by phase; spinning is waiting inside a
 collective."""
+STARVED = 0.03
+"""Activity of a training GPU that waits for data: now and then a small copy."""
 CHECKPOINT_SECONDS = 15.0
 MEAN_PROMPT, MEAN_ANSWER, CACHED_SHARE = 900.0, 250.0, 0.4
 PLACES = 256.0
@@ -61,11 +63,15 @@ def advance(layout: Layout, state: State, effects: Effects, dt: float, normal: A
     )
     level_serving = _serve(layout, state, effects, dt, alive_gpus, groups, speed, normal)
     activity = np.where(layout.training[groups], level_training, level_serving[groups])
+    # GPUs whose node gets no data have nothing to run; those of the other nodes spin in a collective.
+    starving = layout.training[groups] & (effects.stall[node] > 0)
+    activity = np.where(starving, STARVED, activity)
     state.activity[:] = np.where(alive, activity, 0.0)
     busy = np.where(layout.training, 0.985, np.where(layout.inference, 0.15 + 1.2 * level_serving, 0.0))
     hung = np.bincount(on_nodes, effects.hang, minlength=count) > 0
     busy = np.where(hung, 0.0, busy)
-    state.utilization[:] = np.where(alive, np.clip(busy[groups], 0.0, 1.0), 0.0)
+    load = np.where(starving, 0.02, np.clip(busy[groups], 0.0, 1.0))
+    state.utilization[:] = np.where(alive, load, 0.0)
     state.memory_utilization[:] = 0.55 * state.activity
     share = np.where(layout.training, 0.88, np.where(layout.inference, 0.90, 0.006))
     state.memory_used[:] = np.where(alive, layout.memory * share[groups], 0.0)

@@ -115,6 +115,37 @@ def test_a_wrong_expectation_fails(generated: Path, tmp_path: Path) -> None:
     assert promtool("test", "rules", tmp_path / "wrong.yml").returncode != 0
 
 
+def test_gpus_that_fail_together_are_seen_in_the_same_evaluation(generated: Path, tmp_path: Path) -> None:
+    """Only then is the page of the node there before those of its GPUs have left."""
+    name = 'aif_gpu_nvlink_up{site="s1",rack="r1",node="n1",gpu="%d",uuid="U%d",link="0"}'
+    links = [{"series": name % (i, i), "values": "1x9 0x20"} for i in range(4)]
+    firing = 'count by (alertname) (ALERTS{alertstate="firing",severity="critical"})'
+    seen = [("GpuNvlinkDown", 4), ("GpusFailTogether", 1)]
+    asked = [
+        {"expr": firing, "eval_time": "10m30s", "exp_samples": []},
+        {
+            "expr": firing,
+            "eval_time": "11m",
+            "exp_samples": [{"labels": f'{{alertname="{one}"}}', "value": count} for one, count in seen],
+        },
+    ]
+    node = 'aif_node_info{site="s1",node="n1",rack="r1",row="a",hall="h1",unit="4",loop="loop-1"}'
+    content = {
+        "rule_files": [str(generated / "tests" / "rules" / "gpu.yml")],
+        "evaluation_interval": "30s",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [*links, {"series": node, "values": "1x30"}],
+                "promql_expr_test": asked,
+            }
+        ],
+    }
+    (tmp_path / "together.yml").write_text(yaml.safe_dump(content))
+    done = promtool("test", "rules", tmp_path / "together.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_texts_expand_when_an_alert_fires(generated: Path, tmp_path: Path) -> None:
     """promtool prints what it got where nothing was expected: the texts as a person would see them."""
     seen: set[str] = set()

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from board_json import every_panel
+
 from dashboards.boards import all_boards
 from dashboards.boards.empty import EMPTY_OK
 
@@ -15,7 +17,7 @@ Document = dict[str, Any]
 
 def cell_links(document: Document) -> Iterator[tuple[str, str]]:
     """(panel title, url) behind cells."""
-    for panel in document["panels"]:
+    for panel in every_panel(document):
         for override in panel.get("fieldConfig", {}).get("overrides", []):
             for prop in override["properties"]:
                 if prop["id"] == "links":
@@ -45,7 +47,7 @@ def test_links_set_only_variables_that_the_next_board_has(documents: dict[str, D
         own = {variable["name"] for variable in document["templating"]["list"]}
         columns = {
             title
-            for panel in document["panels"]
+            for panel in every_panel(document)
             if panel["type"] == "table"
             for title in panel["transformations"][1]["options"]["renameByName"].values()
         }
@@ -69,7 +71,7 @@ def test_the_way_down_leads_from_site_to_rack_to_node_to_gpu_to_job(documents: d
 
 
 def test_every_panel_that_may_be_empty_exists(documents: dict[str, Document]) -> None:
-    titles = {(uid, panel["title"]) for uid, document in documents.items() for panel in document["panels"]}
+    titles = {(uid, panel["title"]) for uid, document in documents.items() for panel in every_panel(document)}
     assert EMPTY_OK.keys() <= titles
     assert all(len(reason) > 15 for reason in EMPTY_OK.values())
 

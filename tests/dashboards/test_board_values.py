@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboards.boards import alarms, common, facility, job, node, rack
+from dashboards.boards import alarms, common, facility, job, node_activity, rack
 from dashboards.boards.facility_cooling import of_loop
 from gigawatch.catalogue import facility as fac
 from gigawatch.catalogue import gpu
@@ -176,16 +176,16 @@ def test_reasons_that_hold_a_clock_down_add_up_to_a_known_code(
     reasons: dict[str, Any] = gpu.GPU_CLOCK_EVENT_ACTIVE.values  # type: ignore[assignment] # a mapping is enough
     name = 'aif_gpu_clock_event_active{site="s",rack="r1",node="n1",gpu="0",uuid="u",reason="%s"}'
     given = {name % reason: ("1x9" if reason in held else "0x9") for reason in reasons["reason"]}
-    made = common.state_code(gpu.GPU_CLOCK_EVENT_ACTIVE, node.HELD_CODES, "gpu")
+    made = common.state_code(gpu.GPU_CLOCK_EVENT_ACTIVE, node_activity.HELD_CODES, "gpu")
     ask(tmp_path, made, given, "1m", {'{gpu="0"}': code})
-    assert code in node.HELD
+    assert code in node_activity.HELD
 
 
 def test_every_sum_of_reasons_has_words() -> None:
     sums = {0}
-    for code in node.HELD_CODES.values():
+    for code in node_activity.HELD_CODES.values():
         sums |= {total + code for total in sums}
-    assert sums == set(node.HELD)
+    assert sums == set(node_activity.HELD)
 
 
 def test_max_by_is_what_ask_can_tell_apart(tmp_path: Path) -> None:

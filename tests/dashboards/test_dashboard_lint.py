@@ -9,6 +9,7 @@ from typing import Any
 
 import promql_parser
 import pytest
+from board_json import every_panel, open_parts
 
 from gigawatch.catalogue import Kind, Unit, all_metrics
 from gigawatch.promql.recording import all_rules
@@ -49,7 +50,7 @@ EXCLUSIONS: dict[tuple[str, str, str], str] = {
 
 
 def panels(document: Document) -> Iterator[dict[str, Any]]:
-    for panel in document["panels"]:
+    for panel in every_panel(document):
         if panel["type"] != "row":
             yield panel
 
@@ -134,7 +135,7 @@ def panel_units(document: Document) -> Iterator[Finding]:
         for override in panel["fieldConfig"]["overrides"]:
             given += [p["value"] for p in override["properties"] if p["id"] == "unit"]
         for unit in given:
-            if unit not in GRAFANA_UNITS and not re.fullmatch(r"suffix: (tok/s|tok/J|K/W)", unit):
+            if unit not in GRAFANA_UNITS and not re.fullmatch(r"suffix: (tok/s|tok/J|K/W|GT/s)", unit):
                 yield panel["title"], f"'{unit}' is no unit of Grafana"
 
 
@@ -185,15 +186,22 @@ def uneditable(document: Document) -> Iterator[Finding]:
 
 
 def grid(document: Document) -> Iterator[Finding]:
-    taken: dict[tuple[int, int], str] = {}
     ids: set[int] = set()
-    for panel in document["panels"]:
+    for panel in every_panel(document):
         place = panel["gridPos"]
         if panel["id"] in ids:
             yield panel["title"], f"id {panel['id']} stands twice"
         ids.add(panel["id"])
         if place["x"] < 0 or place["x"] + place["w"] > 24 or place["w"] < 3 or place["h"] < 1:
             yield panel["title"], f"does not fit the grid: {place}"
+    for part in open_parts(document):
+        yield from _overlaps(part)
+
+
+def _overlaps(part: list[dict[str, Any]]) -> Iterator[Finding]:
+    taken: dict[tuple[int, int], str] = {}
+    for panel in part:
+        place = panel["gridPos"]
         for x in range(place["x"], place["x"] + place["w"]):
             for y in range(place["y"], place["y"] + place["h"]):
                 if (x, y) in taken:
@@ -202,16 +210,28 @@ def grid(document: Document) -> Iterator[Finding]:
                 taken[(x, y)] = panel["title"]
 
 
+def folded(document: Document) -> Iterator[Finding]:
+    """A folded row holds its panels, below itself; an open one holds none."""
+    for panel in document["panels"]:
+        inside = panel.get("panels", [])
+        if panel["type"] == "row" and panel["collapsed"] is not bool(inside):
+            yield panel["title"], "a row is folded if, and only if, panels lie in it"
+        if any(one["gridPos"]["y"] <= panel["gridPos"]["y"] for one in inside):
+            yield panel["title"], "panels of a folded row lie below it"
+
+
 def full_lines(document: Document) -> Iterator[Finding]:
     """Every line of panels is as wide as the grid, and its panels are equally high: no ragged edges."""
-    lines: dict[int, list[dict[str, Any]]] = {}
-    for panel in panels(document):
-        lines.setdefault(panel["gridPos"]["y"], []).append(panel)
-    for line in lines.values():
-        if sum(p["gridPos"]["w"] for p in line) != 24:
-            yield line[0]["title"], f"line is {sum(p['gridPos']['w'] for p in line)} of 24 wide"
-        if len({p["gridPos"]["h"] for p in line}) > 1:
-            yield line[0]["title"], "panels of one line have different heights"
+    for part in open_parts(document):
+        lines: dict[int, list[dict[str, Any]]] = {}
+        for panel in part:
+            if panel["type"] != "row":
+                lines.setdefault(panel["gridPos"]["y"], []).append(panel)
+        for line in lines.values():
+            if sum(p["gridPos"]["w"] for p in line) != 24:
+                yield line[0]["title"], f"line is {sum(p['gridPos']['w'] for p in line)} of 24 wide"
+            if len({p["gridPos"]["h"] for p in line}) > 1:
+                yield line[0]["title"], "panels of one line have different heights"
 
 
 def frame(document: Document) -> Iterator[Finding]:
@@ -230,7 +250,7 @@ def frame(document: Document) -> Iterator[Finding]:
 
 
 def kinds(document: Document) -> Iterator[Finding]:
-    for panel in document["panels"]:
+    for panel in every_panel(document):
         if panel["type"] not in PANEL_KINDS:
             yield panel["title"], f"type {panel['type']} is not one that the viewer draws"
         if {"editable", "error", "maxDataPoints"} & panel.keys():
@@ -338,6 +358,7 @@ RULES: dict[str, Callable[[Document], Iterator[Finding]]] = {
     "target-counter-agg": target_counter_agg,
     "uneditable-dashboard": uneditable,
     "grid": grid,
+    "folded": folded,
     "full-lines": full_lines,
     "frame": frame,
     "kinds": kinds,
@@ -404,6 +425,7 @@ BROKEN: list[tuple[str, Callable[[Document], None]]] = [
     ("grid", _set("panels.2.gridPos.x", 2)),
     ("grid", _set("panels.2.gridPos.x", 22)),
     ("grid", _set("panels.2.id", 1)),
+    ("folded", _set("panels.0.collapsed", True)),
     ("full-lines", _set("panels.2.gridPos.w", 2)),
     ("full-lines", _set("panels.2.gridPos.h", 3)),
     ("frame", _set("uid", "Fleet board")),

@@ -11,6 +11,7 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
+from board_json import every_panel
 
 from dashboards.foreign import all_foreign
 from gigawatch.catalogue import Metric, all_metrics
@@ -31,7 +32,7 @@ def fill(text: str) -> str:
 
 def queries(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(where, expression) of panels, annotations and variables of a board."""
-    for panel in document["panels"]:
+    for panel in every_panel(document):
         for target in panel.get("targets", []):
             yield f"{document['uid']} / {panel['title']} / {target['refId']}", target["expr"]
     for annotation in document["annotations"]["list"]:

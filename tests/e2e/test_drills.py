@@ -103,3 +103,17 @@ def test_one_lost_feed_is_one_page(mid_scale: Stack) -> None:
 def test_pages_end_with_their_faults(mid_scale: Stack) -> None:
     mid_scale.run("drill", "--stop")
     until(lambda: all(p["status"] == "resolved" for p in mid_scale.pages()), 300, "all pages resolved")
+
+
+def test_one_sick_gpu_is_one_page_with_the_cause_on_top(mid_scale: Stack) -> None:
+    """The last one: what an XID page counts is ten minutes long, so it outlives its fault."""
+    place = "r02-n01/gpu4"
+
+    def pages() -> list[dict[str, Any]]:
+        return [p for p in mid_scale.pages() if p["urgency"] == "page" and p["labels"].get("place") == place]
+
+    mid_scale.run("drill", "ecc-storm", "--target", "r02-n01/4", "--for", "3m")
+    # Memory errors, their XID and the state that asks for a reset: three alerts, one after the other.
+    until(lambda: pages() and len(pages()[0]["alerts"]) >= 3, IN_TIME, "all that is wrong with the GPU")
+    assert [page["labels"]["alertname"] for page in pages()] == ["GpuEccUncorrected"]
+    mid_scale.run("drill", "--stop")

@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
+from fake_driver import FakeDriver, built
 from prometheus_client.parser import text_string_to_metric_families
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-_SOURCE = Path(__file__).parent / "fixtures" / "fake_nvml.c"
 
 
 @pytest.fixture(scope="session")
-def driver_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def driver_library() -> Callable[[str], Path]:
     """Directory with a fake libnvidia-ml.so.1, built on first use; `flags` such as -DOLD_DRIVER."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a C compiler to build the fake driver library")
-    built: dict[str, Path] = {}
 
-    def build(flags: str = "") -> Path:
-        if flags not in built:
-            directory = tmp_path_factory.mktemp("driver")
-            command = [compiler, "-O1", "-w", "-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1"]
-            output = ["-o", str(directory / "libnvidia-ml.so.1"), str(_SOURCE)]
-            subprocess.run([*command, *flags.split(), *output], check=True, timeout=60)
-            built[flags] = directory
-        return built[flags]
+    def find(flags: str = "") -> Path:
+        try:
+            return built(flags)
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
 
-    return build
+    return find
 
 
 class Served:
@@ -85,8 +78,15 @@ class Served:
     @property
     def child(self) -> psutil.Process:
         """The collector process."""
-        (only,) = psutil.Process(self.process.pid).children()
+        (only,) = filter(_collects, psutil.Process(self.process.pid).children())
         return only
+
+
+def _collects(process: psutil.Process) -> bool:
+    """Not a probe, nor something that is about to be reaped."""
+    with contextlib.suppress(psutil.Error):
+        return any("exporters.runtime.child" in word for word in process.cmdline())
+    return False
 
 
 def parse(text: str) -> Samples:
@@ -132,39 +132,46 @@ def run_served(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 class GpuAgent(Served):
     """An agent whose driver is the fake."""
 
-    control: Path
+    driver: FakeDriver
 
     def steer(self, *lines: str) -> None:
         """Tell the fake driver how to behave from now on."""
-        fresh = self.control.with_suffix(".new")
-        fresh.write_text("\n".join(lines) + "\n")
-        fresh.replace(self.control)
+        self.driver.write(*lines)
 
 
 @pytest.fixture
 def gpu_agent(
     run_served: Callable[..., Served], driver_library: Callable[[str], Path], tmp_path: Path
-) -> Callable[..., GpuAgent]:
-    """Start an agent with GPUs; `library` is the directory that the loader searches."""
+) -> Iterator[Callable[..., GpuAgent]]:
+    """Start an agent with GPUs of four NVLinks; `library` is the directory that the loader searches."""
+    drivers: list[FakeDriver] = []
 
     def start(
-        *control: str, flags: str = "", library: Path | None = None, interval: str = "500ms"
+        *control: str,
+        flags: str = "-DNO_OFA",
+        library: Path | None = None,
+        interval: str = "500ms",
+        settings: Mapping[str, object] | None = None,
+        kernel_log: Path | None = None,
     ) -> GpuAgent:
         config = tmp_path / "agent.yaml"
-        config.write_text(
-            f"interval: {interval}\nslow_interval: {interval}\n"
-            "collectors: {gpu: 'on', kernel_log: false, power: false}\n"
+        collectors = {"gpu": "on", "kernel_log": kernel_log is not None, "power": False, "storage": False}
+        chosen = {"interval": interval, "slow_interval": interval, "collectors": collectors}
+        if kernel_log is not None:
+            chosen["kernel_log"] = str(kernel_log)
+        # Settings in JSON are settings in YAML.
+        config.write_text(json.dumps({**chosen, **(settings or {})}))
+        found = library or driver_library(flags)
+        driver = FakeDriver(
+            tmp_path / "control", *control, library=found, always=("links * 4",), kernel_log=kernel_log
         )
-        steering = tmp_path / "control"
-        steering.write_text("\n".join(control) + "\n")
-        environment = {
-            "LD_LIBRARY_PATH": str(library or driver_library(flags)),
-            "FAKE_NVML_CONTROL": str(steering),
-        }
-        served = run_served("agent", "--config", str(config), environment=environment)
+        drivers.append(driver)
+        served = run_served("agent", "--config", str(config), environment=driver.environment)
         served.__class__ = GpuAgent
         assert isinstance(served, GpuAgent)
-        served.control = steering
+        served.driver = driver
         return served
 
-    return start
+    yield start
+    for driver in drivers:
+        driver.close()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
@@ -47,7 +44,7 @@ def powered(samples: Samples) -> set[str]:
 def test_healthy_gpus_give_every_metric(gpu_agent: Start) -> None:
     agent = gpu_agent("gpus 8")
     samples = agent.wait_for(lambda s: len(powered(s)) == 8 and value(s, gpu.GPU_INFO, gpu="7"))
-    samples = agent.wait_for(lambda s: value(s, gpu.GPU_XID_ERRORS, gpu="7", xid="79") == 0)
+    samples = agent.wait_for(lambda s: value(s, gpu.GPU_XID_ERRORS, gpu="7", xid="79", source="nvml") == 0)
     names = {name for name, _ in samples}
     for metric in (*vars(gpu).values(), *vars(host).values(), *vars(own).values()):
         expected = isinstance(metric, Metric) and metric.presence is Presence.ALWAYS
@@ -70,7 +67,8 @@ def test_healthy_gpus_give_every_metric(gpu_agent: Start) -> None:
     assert value(samples, gpu.GPU_CLOCK_EVENT_ACTIVE, gpu="0", reason="display_clock_setting") is None
     assert value(samples, gpu.GPU_CLOCK_EVENT_SECONDS, gpu="0", reason="sw_power_cap") == 1.5
     assert value(samples, gpu.GPU_ECC_ERRORS, gpu="0", severity="corrected", scope="aggregate") == 9
-    assert value(samples, gpu_links.GPU_NVLINK_ERRORS, gpu="0", kind="crc") == 0 + 1 + 2 + 3
+    crc = [value(samples, gpu_links.GPU_NVLINK_ERRORS, gpu="0", kind="crc", link=str(n)) for n in range(4)]
+    assert crc == [0, 1, 2, 3]
     assert value(samples, gpu_links.GPU_NVLINK_UP, gpu="0", link="4") is None
     assert value(samples, gpu.GPU_RECOVERY_ACTION, gpu="0", action="gpu_reset") == 1
     assert value(samples, gpu.GPUS_VISIBLE, source="nvml") == 8
@@ -98,54 +96,17 @@ def test_healthy_gpus_give_every_metric(gpu_agent: Start) -> None:
     assert kinds["aif_gpu"] == "info"
 
     agent.steer("gpus 8", "xid 79", "xid_gpu 1")
-    samples = agent.wait_for(lambda s: value(s, gpu.GPU_XID_ERRORS, gpu="1", xid="79") == 1)
-    assert value(samples, gpu.GPU_XID_ERRORS, gpu="0", xid="79") == 0
+    samples = agent.wait_for(lambda s: value(s, gpu.GPU_XID_ERRORS, gpu="1", xid="79", source="nvml") == 1)
+    assert value(samples, gpu.GPU_XID_ERRORS, gpu="0", xid="79", source="nvml") == 0
     agent.steer("gpus 8", "xid 31", "xid_gpu 0", "xid_times 2")
-    samples = agent.wait_for(lambda s: value(s, gpu.GPU_XID_ERRORS, gpu="0", xid="31") == 1)
-    assert value(samples, gpu.GPU_XID_ERRORS, gpu="1", xid="79") == 1
-
-
-def test_a_lost_gpu_leaves_the_others(gpu_agent: Start) -> None:
-    agent = gpu_agent("gpus 3")
-    agent.wait_for(lambda s: len(powered(s)) == 3)
-    agent.steer("gpus 3", "lost 1")
-    samples = agent.wait_for(lambda s: states(s).get("1") == "lost")
-    assert powered(samples) == {"0", "2"}
-    assert states(samples) == {"0": "ok", "1": "lost", "2": "ok"}
-    of_lost = {name for name, labels in samples if ("gpu", "1") in labels}
-    assert of_lost == {gpu.GPU_STATE.name, gpu.GPU_XID_ERRORS.name}
-    assert value(samples, own.COLLECTOR_UP, collector="gpu1") == 0
-    assert value(samples, own.COLLECTOR_UP, collector="gpu0") == 1
-    assert (value(samples, own.COLLECTOR_ERRORS, collector="gpu1", error="lost") or 0) > 0
-    agent.wait_for(lambda s: value(s, gpu.GPUS_VISIBLE, source="nvml") == 2)
-    agent.steer("gpus 3")
-    agent.wait_for(lambda s: states(s).get("1") == "ok" and len(powered(s)) == 3)
+    samples = agent.wait_for(lambda s: value(s, gpu.GPU_XID_ERRORS, gpu="0", xid="31", source="nvml") == 1)
+    assert value(samples, gpu.GPU_XID_ERRORS, gpu="1", xid="79", source="nvml") == 1
 
 
 def test_a_gpu_lost_before_the_start_is_told_of(gpu_agent: Start) -> None:
     agent = gpu_agent("gpus 3", "enumerate_lost 0")
     samples = agent.wait_for(lambda s: len(powered(s)) == 2)
     assert states(samples) == {"0": "lost", "1": "ok", "2": "ok"}
-
-
-def test_a_hanging_gpu_holds_up_nobody(gpu_agent: Start) -> None:
-    agent = gpu_agent("gpus 3")
-    agent.wait_for(lambda s: len(powered(s)) == 3)
-    process = agent.child.pid
-    agent.steer("gpus 3", "hang 2")
-    samples = agent.wait_for(lambda s: states(s).get("2") == "hung" and powered(s) == {"0", "1"})
-    assert (value(samples, own.COLLECTOR_STUCK, collector="gpu2") or 0) > 0
-    assert value(samples, own.COLLECTOR_UP, collector="gpu2") == 0
-    before = value(samples, own.COLLECTOR_LAST_SUCCESS, collector="gpu0")
-    assert before is not None
-    agent.wait_for(lambda s: (value(s, own.COLLECTOR_LAST_SUCCESS, collector="gpu0") or 0) > before + 1)
-    began = time.monotonic()
-    assert agent.get("/-/healthy") == "ok\n"
-    assert time.monotonic() - began < 5
-    assert agent.child.pid == process, "one hung GPU is no reason for a new process"
-    assert agent.child.num_threads() < 20
-    agent.steer("gpus 3")
-    agent.wait_for(lambda s: states(s).get("2") == "ok" and len(powered(s)) == 3)
 
 
 def test_an_old_driver_gives_what_it_has(gpu_agent: Start) -> None:
@@ -168,7 +129,7 @@ def test_unsupported_fields_and_sentinels_are_absent(gpu_agent: Start) -> None:
     agent = gpu_agent("gpus 1", "unsupported 82", "unsupported 94", "memory_sentinel 1")
     samples = agent.wait_for(lambda s: value(s, gpu.GPU_INFO, gpu="0"))
     assert value(samples, gpu.GPU_TEMPERATURE, sensor="memory") is None
-    assert value(samples, gpu_links.GPU_PCIE_REPLAYS) is None
+    assert value(samples, gpu_links.GPU_PCIE_REPLAYS) == 3, "from a function, where the field is not offered"
     assert value(samples, gpu.GPU_MEMORY_USED) is None
     assert value(samples, gpu.GPU_MEMORY_SIZE) == 80 << 30
     assert (value(samples, own.REJECTED_SAMPLES, metric=gpu.GPU_MEMORY_USED.name, reason="sentinel") or 0) > 0
@@ -190,40 +151,3 @@ def test_library_and_driver_that_come_late_are_taken_up(
     agent.steer("gpus 1")
     samples = agent.wait_for(lambda s: powered(s) == {"0"})
     assert value(samples, own.COLLECTOR_UP, collector="gpu") == 1
-
-
-def test_a_killed_collector_process_is_replaced(gpu_agent: Start) -> None:
-    agent = gpu_agent("gpus 1")
-    agent.wait_for(lambda s: powered(s) == {"0"})
-    before = agent.child
-    before.kill()
-    agent.wait_for(lambda s: value(s, own.COLLECTOR_ERRORS, collector="gpu", error="exited"))
-    agent.wait_for(lambda s: powered(s) == {"0"} and not before.is_running() and agent.has_child())
-    assert agent.child.pid != before.pid
-
-
-def test_a_frozen_collector_process_is_replaced(gpu_agent: Start) -> None:
-    agent = gpu_agent("gpus 2")
-    agent.wait_for(lambda s: len(powered(s)) == 2)
-    frozen = agent.child
-    frozen.suspend()
-    samples = agent.wait_for(lambda s: not powered(s))
-    assert states(samples) == {"0": "hung", "1": "hung"}
-    assert value(samples, own.COLLECTOR_UP, collector="gpu") == 0
-    assert value(samples, own.COLLECTOR_UP, collector="host") == 1
-    agent.wait_for(lambda s: len(powered(s)) == 2)
-    assert not frozen.is_running()
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_no_process_is_left_behind(gpu_agent: Start, how: signal.Signals) -> None:
-    agent = gpu_agent("gpus 2", "hang 0")
-    agent.wait_for(lambda s: powered(s) == {"1"})
-    child = agent.child
-    agent.process.send_signal(how)
-    status = agent.process.wait(30)
-    assert status == (0 if how == signal.SIGTERM else -signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, "the collector process outlived its parent"
-        time.sleep(0.05)

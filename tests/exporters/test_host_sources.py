@@ -1,113 +1,131 @@
-"""Host, power, PCI and kernel-log sources on trees and counters that the test lays out."""
+"""Processor, memory, tasks, pressure, power and PCI bus of the host, on trees that the test lays out."""
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trees import lay_out, put
 
-from exporters.gpu import KernelLogSource, PciSource
-from exporters.gpu.kernel_log import pci_address
-from exporters.host import HostSource, RaplSource
+from exporters.host import HostSource, PressureSource, RaplSource, host_sources
 from exporters.runtime import Lane
-from gigawatch.catalogue import Metric, Presence, gpu, host
+from gigawatch.catalogue import Metric, Presence, host
 from gigawatch.readings import Reading
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def values(readings: Iterable[Reading]) -> dict[tuple[Metric, tuple[str, ...]], float]:
+    return {(r.metric, r.labels): r.value for r in readings}
 
 
 def test_this_host_gives_every_host_metric() -> None:
-    readings = list(HostSource(5.0).read())
+    readings = [reading for source in host_sources(5.0, 30.0) for reading in source.read()]
     for metric in vars(host).values():
         if isinstance(metric, Metric) and metric.presence is Presence.ALWAYS:
             assert any(r.metric is metric for r in readings), metric.name
     for reading in readings:
         assert len(reading.labels) == len(reading.metric.labels)
+    series = [(r.metric, r.labels) for r in readings]
+    assert len(series) == len(set(series)), "two sources give the same series"
 
 
-class Times(NamedTuple):
-    """Like psutil's scputimes on Linux."""
-
-    user: float = 1.0
-    nice: float = 2.0
-    system: float = 3.0
-    idle: float = 4.0
-    iowait: float = 5.0
-    irq: float = 6.0
-    steal: float = 7.0
-    guest: float = 0.5
+def test_what_the_host_lacks_has_no_source(tmp_path: Path) -> None:
+    names = {source.name for source in host_sources(5.0, 30.0, root=tmp_path)}
+    assert names <= {"clock"}, "the clock is this machine's, whatever the root"
 
 
-class FakePsutil(SimpleNamespace):
-    """The functions of psutil that the source calls, with figures of the test's choosing."""
-
-    def __init__(self, **changes: object) -> None:
-        memory = SimpleNamespace(total=100.0, available=40.0)
-        mounts = [
-            _mount("/dev/sda1", "/", "ext4"),
-            _mount("/dev/sda1", "/var/lib/kubelet/x", "ext4"),
-            _mount("/dev/loop3", "/snap/x", "squashfs"),
-            _mount("/dev/loop4", "/image", "ext4"),
-            _mount("tmpfs", "/run", "tmpfs"),
-            _mount("overlay", "/merged", "overlay"),
-            _mount("server:/export", "/data", "nfs4"),
-            _mount("proc", "/proc", "proc"),
-        ]
-        disks = {
-            name: SimpleNamespace(read_bytes=1, write_bytes=2, busy_time=3000)
-            for name in ("sda", "sda1", "loop0", "nvme0n1", "nvme0n1p2", "ram1")
-        }
-        nic = SimpleNamespace(bytes_sent=1, bytes_recv=2, errin=3, errout=4, dropin=5, dropout=6)
-        parts: dict[str, object] = {
-            "cpu_times": Times,
-            "cpu_count": lambda: 4,
-            "getloadavg": lambda: (1.5, 0.0, 0.0),
-            "boot_time": lambda: 1e9,
-            "virtual_memory": lambda: memory,
-            "swap_memory": lambda: SimpleNamespace(used=3.0),
-            "disk_io_counters": lambda **_: disks,
-            "disk_partitions": lambda **_: mounts,
-            "disk_usage": lambda _: SimpleNamespace(total=10.0, free=4.0),
-            "net_io_counters": lambda **_: dict.fromkeys(("lo", "eth0", "veth12"), nic),
-        }
-        super().__init__(**(parts | changes))
+@pytest.fixture
+def hgx(tmp_path: Path) -> Path:
+    return lay_out(tmp_path, FIXTURES / "sysfs-hgx" / "tree.txt")
 
 
-def _mount(device: str, mountpoint: str, fstype: str) -> SimpleNamespace:
-    return SimpleNamespace(device=device, mountpoint=mountpoint, fstype=fstype)
+def test_processor_memory_and_tasks(hgx: Path) -> None:
+    found = values(HostSource(5.0, root=hgx).read())
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    modes = {labels[0]: v / tick for (metric, labels), v in found.items() if metric is host.HOST_CPU_SECONDS}
+    assert modes == pytest.approx(
+        {"user": 100, "system": 300, "idle": 400, "iowait": 500, "other": 200 + 600 + 700 + 800}
+    ), "guests are in user already"
+    assert found[(host.HOST_CPUS, ())] == 2
+    assert found[(host.HOST_LOAD, ())] >= 0, "of the kernel, whatever the root"
+    assert found[(host.HOST_BOOT_TIMESTAMP, ())] == 1.7e9
+    assert found[(host.HOST_TASKS_BLOCKED, ())] == 3
+    assert found[(host.HOST_MEMORY_SIZE, ())] == 2113585000 * 1024
+    assert found[(host.HOST_MEMORY_AVAILABLE, ())] == 2000000000 * 1024
+    assert found[(host.HOST_SWAP_USED, ())] == 3072 * 1024
+    assert found[(host.HOST_OOM_KILLS, ())] == 2
 
 
-def test_modes_add_up_and_pseudo_things_are_left_out() -> None:
-    readings = list(HostSource(5.0, api=FakePsutil()).read())
-    modes = {r.labels[0]: r.value for r in readings if r.metric is host.HOST_CPU_SECONDS}
-    assert modes == {"user": 1, "system": 3, "idle": 4, "iowait": 5, "other": 2 + 6 + 7}
-    assert {r.labels for r in readings if r.metric is host.HOST_DISK_READ} == {("sda",), ("nvme0n1",)}
-    assert {r.value for r in readings if r.metric is host.HOST_DISK_BUSY} == {3.0}
-    assert {r.labels for r in readings if r.metric is host.HOST_FILESYSTEM_SIZE} == {("/", "ext4")}
-    network = {r.labels: r.value for r in readings if r.metric is host.HOST_NETWORK_DROPS}
-    assert network == {("eth0", "receive"): 5, ("eth0", "transmit"): 6}
+def test_idle_time_that_steps_back_does_not_look_like_a_restart(tmp_path: Path) -> None:
+    put(tmp_path / "proc/meminfo", "MemTotal: 1 kB\nMemFree: 1 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n")
+    put(tmp_path / "proc/vmstat", "")
+    source = HostSource(5.0, root=tmp_path)
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def idle(seconds: float) -> float:
+        put(tmp_path / "proc/stat", f"cpu  0 0 0 {int(seconds * ticks)} 0 0 0 0 0 0\nbtime 5\n")
+        return values(source.read())[(host.HOST_CPU_SECONDS, ("idle",))]
+
+    assert [idle(100), idle(99), idle(101), idle(5)] == [100, 100, 101, 5]
 
 
-def test_the_root_of_a_container_counts_although_it_is_on_no_device() -> None:
-    mounts = [_mount("overlay", "/", "overlay"), _mount("proc", "/proc", "proc")]
-    readings = list(HostSource(5.0, api=FakePsutil(disk_partitions=lambda **_: mounts)).read())
-    assert {r.labels for r in readings if r.metric is host.HOST_FILESYSTEM_SIZE} == {("/", "overlay")}
-
-
-def test_one_part_that_fails_leaves_the_others() -> None:
-    def broken() -> object:
-        raise OSError("no /proc/meminfo")
-
-    lane = Lane(HostSource(5.0, api=FakePsutil(virtual_memory=broken)))
+def test_one_part_that_fails_leaves_the_others(hgx: Path) -> None:
+    (hgx / "proc/meminfo").unlink()
+    lane = Lane(HostSource(5.0, root=hgx))
     lane.run_once()
     found = {r.metric for r in lane.readings()}
     assert host.HOST_MEMORY_SIZE not in found
-    assert {host.HOST_LOAD, host.HOST_NETWORK_BYTES} <= found
+    assert {host.HOST_LOAD, host.HOST_CPUS, host.HOST_OOM_KILLS} <= found
     assert lane.health().errors == {"partial": 1}
 
 
+def test_pressure_in_seconds(hgx: Path, tmp_path: Path) -> None:
+    source = PressureSource(5.0, root=hgx)
+    assert source.present
+    assert {r.labels: r.value for r in source.read()} == {
+        ("cpu", "some"): 1.5, ("cpu", "full"): 0.0, ("memory", "some"): 2.5, ("memory", "full"): 0.25,
+        ("io", "some"): 3.5, ("io", "full"): 3.0,
+    }  # fmt: skip
+    (hgx / "proc/pressure/memory").write_text("")
+    assert {r.labels[0] for r in source.read()} == {"cpu", "io"}
+    assert not PressureSource(5.0, root=tmp_path / "none").present
+
+
+_FILES = ("stat", "meminfo", "loadavg", "vmstat", "pressure/cpu", "pressure/io")
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            name: st.binary(max_size=200)
+            | st.from_regex(
+                rb"(cpu|btime|\noom_kill|MemTotal:|SwapFree:|some avg10=0 total=)"
+                rb"[ ]?[0-9]{0,25}( [0-9]{1,22}){0,9}\n.{0,9}"
+            )
+            for name in _FILES
+        }
+    )
+)
+def test_whatever_the_kernel_writes(files: dict[str, bytes]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        for name, content in files.items():
+            put(Path(directory) / "proc" / name, content)
+        for source in (HostSource(5.0, root=Path(directory)), PressureSource(5.0, root=Path(directory))):
+            lane = Lane(source)
+            lane.run_once()
+            assert set(lane.health().errors) <= {"partial"}
+            for reading in lane.readings():
+                assert 0 <= reading.value < 1e24
+
+
 def rapl_zone(root: Path, name: str, kind: str, energy: int) -> Path:
-    zone = root / name
+    zone = root / "sys/class/powercap" / name
     zone.mkdir(parents=True, exist_ok=True)
     (zone / "name").write_text(f"{kind}\n")
     (zone / "energy_uj").write_text(f"{energy}\n")
@@ -135,52 +153,3 @@ def test_rapl_counters_become_watts(tmp_path: Path) -> None:
     now[0] += 2
     (memory / "energy_uj").unlink()
     assert list(source.read()) == []
-
-
-def test_gpus_on_the_pci_bus_are_counted(tmp_path: Path) -> None:
-    for name, vendor, kind in (
-        ("0000:1b:00.0", "0x10de", "0x030200"),
-        ("0000:1c:00.0", "0x10de", "0x030000"),
-        ("0000:1c:00.1", "0x10de", "0x040300"),
-        ("0000:00:02.0", "0x8086", "0x030000"),
-    ):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "vendor").write_text(vendor + "\n")
-        (tmp_path / name / "class").write_text(kind + "\n")
-    (tmp_path / "broken").mkdir()
-    assert list(PciSource(30.0, devices=tmp_path).read()) == [Reading(gpu.GPUS_VISIBLE, ("pci",), 2.0)]
-    assert next(iter(PciSource(30.0, devices=tmp_path / "none").read())).value == 0
-
-
-def test_xids_in_the_kernel_log_are_counted_by_gpu(tmp_path: Path) -> None:
-    log = tmp_path / "kmsg"
-    log.write_text("3,1,1,-;NVRM: Xid (PCI:0000:1b:00): 79, from before the start\n")
-    now = [0.0]
-    places = {(0, 0x1B, 0): ("0", "GPU-a"), (0, 0x1C, 0): ("1", "GPU-b")}
-    source = KernelLogSource(5.0, lambda: places, device=log, clock=lambda: now[0])
-
-    def counts() -> dict[tuple[str, ...], float]:
-        return {r.labels: r.value for r in source.read() if r.value}
-
-    assert counts() == {}
-    assert len(list(source.read())) == 2 * len(gpu.XID_SERIOUS)
-    with log.open("a") as out:
-        out.write("3,2,2,-;NVRM: Xid (PCI:0000:1b:00): 79, pid=1, GPU has fallen off the bus.\n")
-        out.write("3,3,3,-;NVRM: GPU 0000:1b:00.0: GPU has fallen off the bus.\n")
-        out.write("3,4,4,-;NVRM: Xid (PCI:0000:1c:00): 31, pid=2, MMU fault\n")
-        out.write("6,5,5,-;usb 1-1: new device\n")
-        out.write("3,6,6,-;NVRM: Xid (PCI:0000:99:00): 48, pid=3\n")
-    assert counts() == {
-        ("0", "GPU-a", "79", "kmsg"): 1,
-        ("1", "GPU-b", "31", "kmsg"): 1,
-        ("", "pci-0000:99:00", "48", "kmsg"): 1,
-    }
-    now[0] += 10
-    with log.open("a") as out:
-        out.write("3,7,7,-;NVRM: GPU 0000:1b:00.0: GPU has fallen off the bus.\n")
-    assert counts()[("0", "GPU-a", "79", "kmsg")] == 2
-
-
-def test_pci_addresses_are_understood_in_both_spellings() -> None:
-    assert pci_address("00000000:1B:00.0") == pci_address("0000:1b:00") == (0, 0x1B, 0)
-    assert pci_address("not an address") is None

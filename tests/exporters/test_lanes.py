@@ -149,7 +149,7 @@ IMPOSSIBLE = [
 def test_impossible_values_are_counted_and_not_exported(metric: Metric, value: float, reason: str) -> None:
     gate = Gate()
     labels = tuple("x" for _ in metric.labels)
-    assert list(gate.pass_on([Reading(metric, labels, value)])) == []
+    assert gate.sift([Reading(metric, labels, value)]) == []
     assert gate.rejected == {(metric.name, reason): 1}
 
 
@@ -160,7 +160,7 @@ def test_impossible_values_are_counted_and_not_exported(metric: Metric, value: f
 def test_the_gate_passes_exactly_the_possible(metric: Metric, values: list[float]) -> None:
     gate = Gate()
     labels = tuple("" for _ in metric.labels)
-    passed = [r.value for r in gate.pass_on([Reading(metric, labels, value) for value in values])]
+    passed = [r.value for r in gate.sift([Reading(metric, labels, value) for value in values])]
     low, high = allowed_range(metric)
     assert all(low <= value <= high and value not in SENTINELS for value in passed)
     assert len(passed) + sum(gate.rejected.values()) == len(values)

@@ -71,6 +71,21 @@ def test_the_gravest_alert_of_a_group_leads(pager: Pager) -> None:
     assert pager.pages()[0]["labels"]["alertname"] == "Major"
 
 
+def test_the_alert_nearest_to_the_cause_is_the_headline_whenever_it_comes(pager: Pager) -> None:
+    hung, xid, ecc = alert("Hung"), alert("Xid"), alert("Ecc")
+    for each, place in ((hung, "06"), (xid, "04"), (ecc, "02")):
+        each["annotations"]["headline"] = place
+    pager.receive("page", payload(hung, xid))
+    assert pager.pages()[0]["labels"]["alertname"] == "Xid"
+    pager.receive("page", payload(hung, xid, ecc))
+    (page,) = pager.pages()
+    assert page["labels"]["alertname"] == "Ecc"
+    assert [one["labels"]["alertname"] for one in page["alerts"]] == ["Ecc", "Xid", "Hung"]
+    ecc["status"] = "resolved"
+    pager.receive("page", payload(hung, xid, ecc))
+    assert pager.pages()[0]["annotations"]["summary"] == "Ecc happened", "the cause stays what it was"
+
+
 def test_resolving_and_coming_back(pager: Pager) -> None:
     pager.receive("page", payload(alert("A")))
     pager.receive("page", payload(alert("A", status="resolved"), status="resolved"))

@@ -2,53 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from gigawatch.promql.recording import groups
-
-
-def evaluate(tmp_path: Path, inputs: dict[str, str], expected: dict[str, list[tuple[str, float]]]) -> None:
-    rules = {
-        "groups": [
-            {
-                "name": name,
-                "interval": "15s",
-                "rules": [{"record": r.name, "expr": str(r.expr)} for r in rules],
-            }
-            for name, rules in groups().items()
-        ]
-    }
-    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules))
-    tests: list[dict[str, Any]] = [
-        {
-            "interval": "15s",
-            "input_series": [{"series": name, "values": values} for name, values in inputs.items()],
-            "promql_expr_test": [
-                {
-                    "expr": f"round({expr}, 0.0001)",
-                    "eval_time": "10m",
-                    "exp_samples": [{"labels": labels, "value": value} for labels, value in samples],
-                }
-                for expr, samples in expected.items()
-            ],
-        }
-    ]
-    order = list(groups())
-    test = {
-        "rule_files": ["rules.yml"],
-        "evaluation_interval": "15s",
-        "group_eval_order": order,
-        "tests": tests,
-    }
-    (tmp_path / "test.yml").write_text(yaml.safe_dump(test))
-    done = subprocess.run(
-        ["promtool", "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+from rule_values import evaluate
 
 
 def test_pue_is_energy_bought_over_energy_at_the_racks(tmp_path: Path) -> None:

@@ -44,11 +44,24 @@ _SELECTOR = _object({"matchLabels": _MAP, "matchExpressions": {"type": "array"}}
 _LIMITS = dict.fromkeys(
     ("sampleLimit", "targetLimit", "labelLimit", "labelNameLengthLimit", "labelValueLengthLimit"), _WHOLE
 )
+_KEY = _object({"name": _STRING, "key": _STRING, "optional": {"type": "boolean"}}, "key")
+_SECRET_OR_MAP = _object({"secret": _KEY, "configMap": _KEY})
+_TLS = _object(
+    {
+        "ca": _SECRET_OR_MAP,
+        "cert": _SECRET_OR_MAP,
+        "keySecret": _KEY,
+        "serverName": _STRING,
+        "insecureSkipVerify": {"type": "boolean"},
+    }
+)
 _ENDPOINT = _object(
     {
         "port": _STRING,
         "path": _STRING,
         "scheme": {"enum": ["http", "https"]},
+        "tlsConfig": _TLS,
+        "basicAuth": _object({"username": _KEY, "password": _KEY}),
         "interval": _DURATION,
         "scrapeTimeout": _DURATION,
         "honorLabels": {"type": "boolean"},

@@ -6,7 +6,6 @@ import copy
 import json
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import chart_render as chart
@@ -15,12 +14,17 @@ import jsonschema
 import k8s_schemas
 import pytest
 
-from gigawatch.config import load_file
-
 ALL = pytest.mark.parametrize("values", chart.FILES)
 BUILT_IN = re.compile(r"^(v1|apps/v1|policy/v1|(networking|rbac\.authorization)\.k8s\.io/v1)$")
-HOST_PATHS = {"gpus": "/dev/null", "kernel-log": "/dev/kmsg"}
-"""The only folders and devices of the host that any pod may see."""
+HOST_PATHS = {
+    "gpus": {"/dev/null"},
+    "kernel-log": {"/dev/kmsg"},
+    "host": {"/"},
+    "pod-resources": {"/var/lib/kubelet/pod-resources"},
+    "state": {"/var/lib/gigawatch-agent"},
+    "textfile": {"/var/lib/node_exporter/textfile_collector"},
+}
+"""The only folders and devices of the host that any pod may see, all of them the agent's."""
 
 
 @cache
@@ -83,16 +87,21 @@ def test_pod_security(values: str) -> None:
         spec = chart.pod_of(workload)["spec"]
         agent = workload["kind"] == "DaemonSet"
         hosts = {v["name"]: v["hostPath"]["path"] for v in spec["volumes"] if "hostPath" in v}
-        assert hosts.items() <= (HOST_PATHS.items() if agent else set()), workload["metadata"]["name"]
+        assert agent or not hosts, workload["metadata"]["name"]
+        assert all(path in HOST_PATHS[name] for name, path in hosts.items())
         assert not {"hostPID", "hostIPC"} & spec.keys()
         assert agent or "hostNetwork" not in spec
         assert spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
-        as_root = "kernel-log" in hosts
+        privileged = "kernel-log" in hosts
+        as_root = privileged or "pod-resources" in hosts
         assert spec["securityContext"]["runAsNonRoot"] is (not as_root)
         assert (spec["securityContext"]["runAsUser"] == 0) is as_root
         for container in chart.containers(workload):
             security = container["securityContext"]
-            if as_root:
+            if container["name"] == "own-state":
+                assert security["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN"]}
+                continue
+            if privileged:
                 assert security["privileged"] is security["allowPrivilegeEscalation"] is True
                 continue
             assert security["allowPrivilegeEscalation"] is False
@@ -118,7 +127,8 @@ def test_servers_have_all_probes_on_a_named_port(values: str) -> None:
             names = {port["name"] for port in container.get("ports", [])}
             if names:
                 for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-                    assert container[probe]["httpGet"]["port"] in names
+                    (how,) = container[probe].keys() & {"httpGet", "tcpSocket"}
+                    assert container[probe][how]["port"] in names
                 start = container["startupProbe"]
                 assert start["periodSeconds"] * start["failureThreshold"] >= 60
 
@@ -270,23 +280,6 @@ def test_a_component_overrides_the_common_settings() -> None:
     assert container["securityContext"]["readOnlyRootFilesystem"] is False
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert "NVIDIA_VISIBLE_DEVICES" not in {e["name"] for e in container["env"]}
-
-
-@pytest.mark.parametrize(
-    ("values", "gpu", "kernel_log"),
-    [("default", "auto", False), ("minimal", "off", False), ("everything", "auto", True)],
-)
-def test_agent_settings_from_the_environment_are_understood(
-    values: str, gpu: str, kernel_log: bool, tmp_path: Path
-) -> None:
-    from exporters.settings import AgentSettings
-
-    (agent,) = chart.of_kind(chart.objects(f"ci/{values}-values.yaml"), "DaemonSet")
-    (container,) = agent["spec"]["template"]["spec"]["containers"]
-    environment = {e["name"]: e["value"] for e in container["env"] if "value" in e}
-    (tmp_path / "agent.yaml").write_text("")
-    settings = load_file(tmp_path / "agent.yaml", AgentSettings, environment, "GIGAWATCH_AGENT")
-    assert (settings.collectors.gpu, settings.collectors.kernel_log) == (gpu, kernel_log)
 
 
 def test_analytics_shards_know_their_number() -> None:

@@ -82,6 +82,10 @@ REFUSED = {
     "analytics.shards=0": ("analytics.shards", "/analytics/shards"),
     "analytics.persistence.size=lots": ("analytics.persistence.size", "/analytics/persistence/size"),
     "agent.gpuAccess=privileged": ("agent.gpuAccess", "/agent/gpuAccess"),
+    "agent.features.kernellog=true": ("kernellog",),
+    "agent.settings.storage.tier.x=hot": ("agent.settings.storage", "/agent/settings/storage"),
+    "agent.settings.interval=5": ("agent.settings.interval", "/agent/settings/interval"),
+    "agent.textfile.hostPath=metrics": ("agent.textfile.hostPath", "/agent/textfile/hostPath"),
     "sd.tolerations[0].effekt=NoSchedule": ("effekt",),
     "bundled.prometheus.retentionSize=40": ("retentionSize",),
     "demo.replicas=2": ("replicas",),
@@ -117,6 +121,8 @@ CONTRADICTIONS = {
     ("bundled.enabled=true", "bundled.prometheus.enabled=false"): "prometheus.url must name",
     ("serviceAccount.create=false",): "serviceAccount.name: needed",
     ("agent.config=a: 1", "agent.existingConfigMap=x"): "agent.config: set either",
+    ("agent.config=a: 1", "agent.settings.interval=1s"): "agent.config: set either",
+    ("agent.web.existingSecret=x", "bundled.enabled=true"): "has no certificate or password for the agents",
 }
 
 

@@ -56,11 +56,19 @@ metricRelabelings:
 {{- end }}
 {{- end -}}
 
+{{/* Whether a rule file is to be loaded: those for exporters that a cluster already runs only where asked for. Takes root and path. */}}
+{{- define "gigawatch.ruleFileOn" -}}
+{{- $asked := .root.Values.dialects -}}
+{{- $when := dict "dialect-dcgm.yaml" $asked.dcgm "dialect-node-exporter.yaml" $asked.nodeExporter -}}
+{{- if or (eq (dir .path) "files/rules") (get $when (base .path)) -}}true{{- end -}}
+{{- end -}}
+
 {{/*
 Rule groups of one file with the user's changes: alerts switched off, holds and severities changed, labels added.
-Takes root and file (its text). YAML of {groups: [...]}.
+Takes root, path and file (its text). YAML of {groups: [...]}, nothing where the file is not asked for.
 */}}
 {{- define "gigawatch.ruleGroups" -}}
+{{- if include "gigawatch.ruleFileOn" . -}}
 {{- $root := .root -}}
 {{- $set := .root.Values.rules -}}
 {{- $groups := list -}}
@@ -100,5 +108,6 @@ Takes root and file (its text). YAML of {groups: [...]}.
 {{- end -}}
 {{- if $groups -}}
 {{- dict "groups" $groups | toYaml -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

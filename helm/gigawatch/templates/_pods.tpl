@@ -99,7 +99,7 @@ env, mounts (lists of objects) and bare (true: without the user's extra argument
       {{- with .hostPort }}
       hostPort: {{ . }}
       {{- end }}
-  {{- include "gigawatch.probes" (dict "probes" .settings.probes "port" (.portName | default "http") "healthy" "/-/healthy" "ready" "/-/ready") | nindent 2 }}
+  {{- include "gigawatch.probes" (dict "probes" .settings.probes "port" (.portName | default "http") "healthy" "/-/healthy" "ready" "/-/ready" "tcp" .tcpProbes) | nindent 2 }}
   {{- end }}
   resources:
     {{- toYaml .settings.resources | nindent 4 }}
@@ -116,20 +116,26 @@ env, mounts (lists of objects) and bare (true: without the user's extra argument
 {{/* Startup gives a slow start its time, so that liveness may be quick afterwards. */}}
 {{- define "gigawatch.probes" -}}
 startupProbe:
-  httpGet:
-    path: {{ .healthy }}
-    port: {{ .port }}
+  {{- include "gigawatch.probe" (dict "port" .port "path" .healthy "tcp" .tcp) | nindent 2 }}
   {{- toYaml .probes.startup | nindent 2 }}
 livenessProbe:
-  httpGet:
-    path: {{ .healthy }}
-    port: {{ .port }}
+  {{- include "gigawatch.probe" (dict "port" .port "path" .healthy "tcp" .tcp) | nindent 2 }}
   {{- toYaml .probes.liveness | nindent 2 }}
 readinessProbe:
-  httpGet:
-    path: {{ .ready }}
-    port: {{ .port }}
+  {{- include "gigawatch.probe" (dict "port" .port "path" .ready "tcp" .tcp) | nindent 2 }}
   {{- toYaml .probes.readiness | nindent 2 }}
+{{- end -}}
+
+{{/* kubelet has neither client certificate nor password: behind those it can only knock (tcp). */}}
+{{- define "gigawatch.probe" -}}
+{{- if .tcp -}}
+tcpSocket:
+  port: {{ .port }}
+{{- else -}}
+httpGet:
+  path: {{ .path }}
+  port: {{ .port }}
+{{- end -}}
 {{- end -}}
 
 {{/* Volumes of a pod: scratch space, the component's own (list), the user's. Takes settings and volumes. */}}
@@ -166,6 +172,10 @@ metadata:
 spec:
   {{- if .headless }}
   clusterIP: None
+  {{- if eq .component "agent" }}
+  # A node where something hangs, so that its agent is not ready, is the very one to be found.
+  publishNotReadyAddresses: true
+  {{- end }}
   {{- else }}
   type: {{ .settings.service.type }}
   {{- end }}

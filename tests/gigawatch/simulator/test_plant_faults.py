@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gigawatch.catalogue import Metric, fabric, facility, gpu, gpu_links, storage, workload
+from gigawatch.catalogue import Metric, fabric, facility, gpu, gpu_links, host, storage, workload, xids
 from gigawatch.errors import UserError
 from gigawatch.readings import Reading
 from gigawatch.simulator.effects import EFFECTS
@@ -66,7 +66,7 @@ def strike(plant: Plant, kind: str, target: str | None = None, severity: float |
 
 def test_every_fault_has_an_effect_and_a_check() -> None:
     assert set(EFFECTS) == set(FAULTS) == set(CHECKS)
-    assert len(FAULTS) == 20
+    assert len(FAULTS) == 23
 
 
 def thermal_interface(plant: Plant) -> None:
@@ -195,6 +195,7 @@ def xid_79(plant: Plant) -> None:
     assert room.gpu(gpu.GPU_XID_ERRORS, "79", "kmsg") == 1
     lost = [r for r in room.emitter.node(TRAINING) if gpu_uuid(1, TRAINING, 3) in r.labels]
     kept = {gpu.GPU_STATE, gpu.GPU_XID_ERRORS, workload.GPU_ALLOCATION_INFO}
+    kept |= {gpu.GPU_XID_INFO, gpu.GPU_XID_LAST_TIMESTAMP}
     assert {r.metric for r in lost} == kept
     assert room.node(TRAINING, gpu.GPUS_VISIBLE, "nvml") == 7
     assert (plant.state.steps - steps).max() < 1, "the job waits in a collective"
@@ -207,6 +208,48 @@ def nvlink(plant: Plant) -> None:
     assert room.gpu(gpu_links.GPU_NVLINK_UP, "0") == 0
     assert room.gpu(gpu_links.GPU_NVLINK_UP, "1") == 1
     assert room.gpu(gpu.GPU_XID_ERRORS, "74", "kmsg") == 1
+    known = xids.describe(74)
+    assert room.gpu(gpu.GPU_XID_INFO, "74", known.meaning, known.action) == 1
+    assert 0 <= plant.time - room.gpu(gpu.GPU_XID_LAST_TIMESTAMP, "74") <= 21
+    told = [r for r in room.emitter.node(TRAINING) if r.metric is gpu.GPU_XID_INFO]
+    assert len(told) == 1, "only what was seen"
+    assert room.gpu(gpu_links.GPU_FABRIC_UNHEALTHY, "degraded_bandwidth") == 1
+
+
+def pcie(plant: Plant) -> None:
+    room = strike(plant, "pcie-degraded").after(20)
+    address = "0000:57:00.0"
+    assert room.gpu(gpu_links.GPU_PCIE_LINK_WIDTH, "current") == 8
+    assert room.gpu(gpu_links.GPU_PCIE_LINK_WIDTH, "max") == 16
+    assert room.gpu(gpu_links.GPU_PCIE_LINK_WIDTH, "current", index=2) == 16
+    assert room.gpu(gpu_links.GPU_PCIE_REPLAYS) > 40
+    assert room.node(TRAINING, gpu_links.PCI_LINK_WIDTH, address, "current") == 8
+    assert room.node(TRAINING, gpu_links.PCI_AER_ERRORS, address, "correctable") > 100
+    assert room.node(TRAINING, gpu_links.PCI_AER_ERRORS, address, "fatal") == 0
+
+
+def clock(plant: Plant) -> None:
+    room = Room(plant).after(1)
+    assert abs(room.node(TRAINING, host.HOST_CLOCK_OFFSET)) < 1e-4
+    assert room.node(TRAINING, host.HOST_CLOCK_SYNCHRONIZED) == 1
+    room = strike(plant, "clock-drift", TRAINING).after(30)
+    assert room.node(TRAINING, host.HOST_CLOCK_OFFSET) > 0.2
+    assert room.node(TRAINING, host.HOST_CLOCK_SYNCHRONIZED) == 0
+    assert abs(room.node(SERVING, host.HOST_CLOCK_OFFSET)) < 1e-4
+    plant.set_faults([])
+    room.after(200)
+    assert abs(room.node(TRAINING, host.HOST_CLOCK_OFFSET)) < 1e-3, "it is steered back, not left behind"
+    assert room.node(TRAINING, host.HOST_CLOCK_SYNCHRONIZED) == 1
+
+
+def disk(plant: Plant) -> None:
+    room = Room(plant).after(1)
+    assert room.node(TRAINING, storage.NVME_WEAR, "nvme0n1") < 0.4
+    room = strike(plant, "disk-worn", TRAINING).after(20)
+    assert 0.98 < room.node(TRAINING, storage.NVME_WEAR, "nvme0n1") < 1.4
+    assert room.node(TRAINING, storage.NVME_SPARE, "nvme0n1") < 0.1
+    assert room.node(TRAINING, storage.NVME_CRITICAL_WARNING, "nvme0n1", "spare_low") == 1
+    assert room.node(TRAINING, storage.NVME_MEDIA_ERRORS, "nvme0n1") >= 5
 
 
 def flapping(plant: Plant) -> None:
@@ -246,6 +289,20 @@ def stall(plant: Plant) -> None:
     assert room.node(TRAINING, storage.MOUNT_PROBE_DURATION, "/shared", "lustre") == 5
     assert room.node(SERVING, storage.MOUNT_RESPONSIVE, "/shared", "lustre") == 1
     assert (plant.state.steps - steps).max() < 1
+    pressed = room.node(TRAINING, host.HOST_PRESSURE, "io", "some")
+    read = room.node(TRAINING, host.HOST_DISK_OPERATIONS, "nvme0n1", "read")
+    took = room.node(TRAINING, host.HOST_DISK_OPERATION_SECONDS, "nvme0n1", "read")
+    shared = room.node(TRAINING, storage.STORAGE_OPERATIONS, "/shared", "lustre", "read")
+    room.after(20)
+    assert room.node(TRAINING, host.HOST_PRESSURE, "io", "some") - pressed > 0.9 * 20
+    assert room.node(TRAINING, host.HOST_TASKS_BLOCKED) > 10
+    reads = room.node(TRAINING, host.HOST_DISK_OPERATIONS, "nvme0n1", "read") - read
+    latency = (room.node(TRAINING, host.HOST_DISK_OPERATION_SECONDS, "nvme0n1", "read") - took) / reads
+    assert latency > 5e-4, "loaders fall back on the node's own disk"
+    assert room.node(TRAINING, storage.STORAGE_OPERATIONS, "/shared", "lustre", "read") == shared
+    assert room.gpu(gpu.GPU_UTILIZATION, "gpu") < 0.1, "nothing to compute"
+    assert room.node(TRAINING, host.HOST_HUNG_TASKS) == 0, "the kernel waits two minutes first"
+    assert room.after(90).node(TRAINING, host.HOST_HUNG_TASKS) > 0
 
 
 CHECKS: dict[str, Callable[[Plant], None]] = {
@@ -265,10 +322,13 @@ CHECKS: dict[str, Callable[[Plant], None]] = {
     "ecc-storm": ecc,
     "xid-79": xid_79,
     "nvlink-errors": nvlink,
+    "pcie-degraded": pcie,
     "link-flapping": flapping,
     "straggler": straggler,
     "engine-hang": hang,
     "storage-stall": stall,
+    "clock-drift": clock,
+    "disk-worn": disk,
 }
 
 
@@ -290,7 +350,9 @@ def test_a_fault_ends_and_its_truth_names_an_entity(kind: str, fresh_plant: Fres
     plant.advance(200)
     state = plant.state
     assert state.lost.sum() == state.node_leak.sum() == state.leak.sum() == state.port_down.sum() == 0
-    assert state.mount_ok.min() == state.fed.min() == state.live.min() == 1
+    assert state.mount_ok.min() == state.fed.min() == state.live.min() == state.disk_spare.min() == 1
+    assert state.pcie_width.min() == 16
+    assert state.clock_error.max() < 0.01
     assert state.flow == pytest.approx(1.0, abs=0.02)
     entity = target.entity(plant.inventory, 1)
     assert entity.startswith(("GPU-", "node:r01-n0", "rack:r01", "loop:loop-1", "feed:utility-"))

@@ -14,7 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigawatch import catalogue
-from gigawatch.catalogue import Kind, Origin, Presence, gpu, own, workload
+from gigawatch.catalogue import (
+    Kind,
+    Origin,
+    Presence,
+    fabric,
+    gpu,
+    gpu_activity,
+    gpu_links,
+    host,
+    own,
+    storage,
+    workload,
+)
 from gigawatch.errors import UserError
 from gigawatch.readings import Reading
 from gigawatch.simulator import drills, snapshot
@@ -27,6 +39,25 @@ Fresh = Callable[..., Plant]
 DOMAINS = ("gpu", "gpu_activity", "gpu_links", "host", "fabric", "storage", "workload", "facility")
 NOW = 1_767_225_600.0
 SITE = blueprint("starter")
+
+
+NOT_SIMULATED = {
+    # Devices of the plant do not have these.
+    gpu.GPU_FAN_SPEED, gpu.GPU_RETIRED_PAGES, gpu.GPU_RETIRED_PAGES_PENDING, gpu_links.GPU_PCIE_THROUGHPUT,
+    host.HOST_FAN_SPEED, fabric.ROCE_EVENTS,
+    # Its GPUs are not partitioned, and per process, link or location there would be too many series.
+    gpu_activity.GPU_MIG_INFO, gpu_activity.GPU_MIG_MEMORY_USED, gpu_activity.GPU_MIG_SM_ACTIVE,
+    gpu_activity.GPU_PROCESS_MEMORY_USED, gpu_activity.GPU_PROCESS_UTILIZATION,
+    gpu.GPU_ECC_LOCATION_ERRORS, gpu_links.GPU_NVLINK_SPEED, gpu_links.GPU_NVLINK_BIT_ERROR,
+    gpu_links.GPU_PCIE_ERRORS,
+    # No fault of the plant brings these about.
+    gpu.GPU_SRAM_ECC_THRESHOLD_EXCEEDED, gpu_links.NVSWITCH_SXID_ERRORS, workload.ALLOCATION_UNMATCHED,
+    # What other metrics say already, or only a real driver can.
+    gpu_activity.GPU_SM_CYCLES,
+}  # fmt: skip
+"""Metrics of the simulated domains that the plant does not emit; everything else it must."""
+AFTER_AN_XID = {gpu.GPU_XID_INFO, gpu.GPU_XID_LAST_TIMESTAMP}
+MANY_AT_ONCE = {gpu.GPU_CLOCK_EVENT_ACTIVE, gpu_links.GPU_FABRIC_UNHEALTHY, storage.NVME_CRITICAL_WARNING}
 
 
 def emitted(plant: Plant) -> dict[str, list[Reading]]:
@@ -43,6 +74,7 @@ def test_every_metric_of_its_domains_is_emitted_with_the_labels_of_the_catalogue
     needed = {m for m in wanted if m.presence is Presence.ALWAYS or m.origin is Origin.FACILITY}
     assert {metric.name for metric in needed - seen} == set()
     assert {metric.name for metric in seen - wanted} == set()
+    assert {m.name for m in wanted - seen} == {m.name for m in NOT_SIMULATED | AFTER_AN_XID}
     for name, readings in targets.items():
         keys = [(reading.metric, reading.labels) for reading in readings]
         assert len(keys) == len(set(keys)), f"{name} gives a series twice"
@@ -58,7 +90,7 @@ def test_state_sets_have_exactly_one_state(fresh_plant: Fresh) -> None:
     for readings in emitted(fresh_plant("mid-scale")).values():
         sums: dict[tuple[object, ...], float] = {}
         for metric, labels, value, _ in readings:
-            if metric.kind is Kind.STATE_SET and metric is not gpu.GPU_CLOCK_EVENT_ACTIVE:
+            if metric.kind is Kind.STATE_SET and metric not in MANY_AT_ONCE:
                 place = metric.labels.index(metric.state_label)
                 key = (metric, *labels[:place], *labels[place + 1 :])
                 sums[key] = sums.get(key, 0) + value
@@ -76,6 +108,77 @@ def test_counters_never_fall_and_ratios_stay_in_range(fresh_plant: Fresh) -> Non
                 assert value >= old[metric, labels]
             if metric.key.endswith("_ratio"):
                 assert 0 <= value <= 1.05, f"{metric} {labels}: {value}"
+
+
+def test_profiling_follows_the_work_and_never_exceeds_utilisation(fresh_plant: Fresh) -> None:
+    plant = fresh_plant("mid-scale")
+    plant.advance(30)
+
+    def ratios(node: str) -> dict[tuple[str, ...], float]:
+        emitter = Emitter(plant.layout)
+        emitter.refresh(plant.state)
+        first = [r for r in emitter.node(node) if r.metric.key.endswith("_ratio") and r.labels[:1] == ("0",)]
+        return {(r.metric.key, *r.labels[2:]): r.value for r in first}
+
+    training, idle = ratios("r01-n01"), ratios("r04-n04")
+    active = training[("gpu_sm_active_ratio",)]
+    busy = training[("gpu_utilization_ratio", "gpu")]
+    assert busy + 0.01 > training[("gpu_graphics_active_ratio",)] > active
+    assert active > training[("gpu_sm_occupancy_ratio",)] > 0
+    assert active > training[("gpu_pipe_active_ratio", "tensor")] > 0.2
+    for key in ("gpu_graphics_active_ratio", "gpu_sm_active_ratio", "gpu_dram_active_ratio"):
+        assert idle[(key,)] == 0
+
+
+def test_links_carry_what_the_work_needs(fresh_plant: Fresh) -> None:
+    plant = fresh_plant("mid-scale")
+    seconds = 60
+
+    def counted() -> dict[str, dict[str, float]]:
+        found: dict[str, dict[str, float]] = {}
+        for node, readings in emitted(plant).items():
+            for r in readings:
+                if r.metric in (gpu_links.GPU_NVLINK_BYTES, gpu_links.GPU_PCIE_BYTES) and r.labels[0] == "0":
+                    found.setdefault(node, {})[f"{r.metric.key} {r.labels[-1]}"] = r.value
+        return found
+
+    before = counted()
+    plant.advance(seconds)
+    rates = {
+        node: {key: (value - before[node][key]) / seconds for key, value in values.items()}
+        for node, values in counted().items()
+    }
+    training, idle = rates["r01-n01"], rates["r04-n04"]
+    nvlink, pcie = "gpu_nvlink_bytes_total receive", "gpu_pcie_bytes_total receive"
+    assert 10e9 < training[nvlink] < 960e9
+    assert 1e8 < training[pcie] < 1e9 < training[nvlink]
+    assert idle[nvlink] == 0
+    assert idle[pcie] < 1e6
+
+
+def test_readings_that_did_not_change_are_given_again_and_old_pages_stay_as_they_were(
+    fresh_plant: Fresh,
+) -> None:
+    plant = fresh_plant()
+    emitter = Emitter(plant.layout)
+    emitter.refresh(plant.state)
+    first = emitter.node("r01-n01")
+    copy = list(first)
+    for _ in range(3):
+        plant.advance(7)
+        emitter.refresh(plant.state)
+        fresh = Emitter(plant.layout)
+        fresh.refresh(plant.state)
+        assert emitter.node("r01-n01") == fresh.node("r01-n01")
+    assert first == copy
+    plant.state.lost[:] = 1
+    emitter.refresh(plant.state)
+    fresh.refresh(plant.state)
+    assert emitter.node("r01-n01") == fresh.node("r01-n01")
+    plant.state.lost[:] = 0
+    emitter.refresh(plant.state)
+    fresh.refresh(plant.state)
+    assert emitter.node("r01-n01") == fresh.node("r01-n01")
 
 
 def test_an_idle_node_holds_no_job_and_a_job_counts_its_tokens_once(fresh_plant: Fresh) -> None:
@@ -244,7 +347,7 @@ def test_drills_are_stopped_by_id_or_all_at_once(tmp_path: Path) -> None:
         drills.stop(tmp_path, "leaky")
     assert drills.stop(tmp_path) == [second]
     assert drills.stop(tmp_path) == []
-    assert len(drills.fault_kinds()) == 20
+    assert len(drills.fault_kinds()) == 23
 
 
 @pytest.mark.parametrize(

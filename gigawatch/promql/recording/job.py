@@ -1,0 +1,88 @@
+"""Job: what it holds, draws and gets done, and whether it waits for its data."""
+
+from __future__ import annotations
+
+from gigawatch.catalogue import Unit, gpu, host, workload
+from gigawatch.promql.expr import (
+    above,
+    avg_over_time,
+    below,
+    count_by,
+    many_to_one,
+    max_by,
+    on,
+    rate,
+    series,
+    sum_by,
+)
+from gigawatch.promql.recording.common import NODE, WINDOW
+from gigawatch.promql.recording.held import GPU_SHARE
+from gigawatch.promql.recording.holder import JOB
+from gigawatch.promql.rule import Recorded, recorded
+
+STALL_LOAD = 0.2
+"""Mean utilisation below which a GPU waits rather than works."""
+STALL_PRESSURE = 0.2
+"""Share of time in which some task of the node waited for I/O. Not the share in which all did: the processes
+of a job that waits for data keep a core busy asking for it."""
+_SPAN = "5m"
+_DEVICE = ("site", "uuid")
+
+JOB_POWER = JOB.power()
+JOB_UTILIZATION = JOB.utilization()
+JOB_GPUS = JOB.gpus()
+JOB_TOKENS = Recorded(
+    "job:aif_training_tokens:rate1m",
+    sum_by(rate(series(workload.TRAINING_TOKENS), WINDOW), *JOB.by),
+    "Tokens per second that a training job works through.",
+    Unit.TOKENS_PER_SECOND,
+)
+JOB_ENERGY_RATE = JOB.energy_rate()
+JOB_GPUS_IDLE = JOB.gpus_idle(JOB_GPUS)
+
+# A replica's tokens belong to the job that holds its GPUs. Where a GPU has several holders, or the GPUs of a
+# replica have different ones, nobody can say whose tokens they are: they are nobody's.
+_REPLICA = ("site", "node", "engine", "model", "replica")
+_pairs = max_by(recorded(GPU_SHARE), *_DEVICE, "job_id")
+_sole = on(_pairs, "and", count_by(_pairs, *_DEVICE).equals(1), *_DEVICE)
+_served = max_by(
+    many_to_one(
+        max_by(series(workload.INFERENCE_GPU_INFO), *_REPLICA, "uuid"), "*", _sole, _DEVICE, ("job_id",)
+    ),
+    *_REPLICA,
+    "job_id",
+)
+_owner = on(_served, "and", count_by(_served, *_REPLICA).equals(1), *_REPLICA)
+JOB_INFERENCE_TOKENS = Recorded(
+    "job:aif_inference_tokens:rate1m",
+    sum_by(
+        many_to_one(
+            sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), WINDOW), *_REPLICA),
+            "*",
+            _owner,
+            _REPLICA,
+            ("job_id",),
+        ),
+        *JOB.by,
+    ),
+    "Tokens generated per second by the engines on a job's GPUs, where one job alone holds them.",
+    Unit.TOKENS_PER_SECOND,
+)
+
+_waits = below(max_by(avg_over_time(series(gpu.GPU_UTILIZATION, engine="gpu"), _SPAN), *_DEVICE), STALL_LOAD)
+_pressed = above(
+    max_by(rate(series(host.HOST_PRESSURE, resource="io", share="some"), _SPAN), "site", "node"),
+    STALL_PRESSURE,
+)
+DATA_STALL = Recorded(
+    "job:aif_gpus:data_stalled",
+    many_to_one(
+        sum_by(many_to_one(recorded(GPU_SHARE), "*", _waits, _DEVICE), *NODE, "job_id"),
+        "*",
+        _pressed,
+        ("site", "node"),
+    ).in_unit(Unit.COUNT),
+    "GPUs of a job on a node that stand still (below 20 %) while tasks of the node wait for I/O (more than "
+    "20 % of the time), over 5 minutes; 0 where none does.",
+    Unit.COUNT,
+)

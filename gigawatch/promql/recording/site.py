@@ -1,0 +1,86 @@
+"""Site: all GPUs, the power that is bought, the tokens that are made of it."""
+
+from __future__ import annotations
+
+from gigawatch.catalogue import Unit, facility, gpu, site, workload
+from gigawatch.promql.expr import Expr, avg_by, count_by, many_to_one, max_by, min_by, rate, series, sum_by
+from gigawatch.promql.recording.common import SITE, WINDOW, gpu_power
+from gigawatch.promql.recording.model import MODEL_POWER
+from gigawatch.promql.rule import Recorded, recorded
+
+SITE_GPU_POWER = Recorded(
+    "site:aif_gpu_power_watts:sum", sum_by(gpu_power, *SITE), "Power of all GPUs.", Unit.WATTS
+)
+SITE_UTILIZATION = Recorded(
+    "site:aif_gpu_utilization_ratio:avg",
+    avg_by(series(gpu.GPU_UTILIZATION, engine="gpu"), *SITE),
+    "Mean GPU utilisation.",
+    Unit.RATIO,
+)
+SITE_MARGIN = Recorded(
+    "site:aif_gpu_temperature_margin_celsius:min",
+    min_by(series(gpu.GPU_TEMPERATURE_MARGIN), *SITE),
+    "Smallest temperature margin of all GPUs.",
+    Unit.CELSIUS,
+)
+SITE_GPUS_OK = Recorded(
+    "site:aif_gpus:ok", sum_by(series(gpu.GPU_STATE, state="ok"), *SITE), "GPUs that work.", Unit.COUNT
+)
+SITE_GPUS_ALLOCATED = Recorded(
+    "site:aif_gpus:allocated",
+    count_by(max_by(series(workload.GPU_ALLOCATION_INFO), *SITE, "uuid"), *SITE),
+    "GPUs that a job holds.",
+    Unit.COUNT,
+)
+
+
+def _metered(role: str) -> Expr:
+    return sum_by(
+        many_to_one(
+            max_by(rate(series(facility.ENERGY, scope="inlet"), WINDOW), "site", "device", "side"),
+            "*",
+            max_by(series(site.METER_INFO, role=role), "site", "device"),
+            ("site", "device"),
+        ),
+        *SITE,
+    ).in_unit(Unit.WATTS)
+
+
+SITE_FACILITY_POWER = Recorded(
+    "site:aif_facility_power_watts:rate1m", _metered("facility"), "Power the site buys.", Unit.WATTS
+)
+SITE_IT_POWER = Recorded(
+    "site:aif_it_power_watts:rate1m", _metered("it"), "Power that reaches the racks.", Unit.WATTS
+)
+SITE_PUE = Recorded(
+    "site:aif_pue:ratio",
+    recorded(SITE_FACILITY_POWER) / (recorded(SITE_IT_POWER) > 0),
+    "Power usage effectiveness, interim, category 2 (ISO/IEC 30134-2).",
+    Unit.COUNT,
+)
+SITE_TOKENS = Recorded(
+    "site:aif_inference_tokens:rate1m",
+    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), WINDOW), *SITE),
+    "Tokens generated per second.",
+    Unit.TOKENS_PER_SECOND,
+)
+SITE_TRAINING_TOKENS = Recorded(
+    "site:aif_training_tokens:rate1m",
+    sum_by(rate(series(workload.TRAINING_TOKENS), WINDOW), *SITE),
+    "Training tokens per second.",
+    Unit.TOKENS_PER_SECOND,
+)
+SITE_TOKENS_PER_JOULE = Recorded(
+    "site:aif_tokens_per_joule:facility",
+    # Serving's share of the site's energy follows its share of GPU power: an estimate, and labelled so.
+    (
+        recorded(SITE_TOKENS)
+        / (
+            recorded(SITE_FACILITY_POWER)
+            * (sum_by(recorded(MODEL_POWER), *SITE) / (recorded(SITE_GPU_POWER) > 0))
+            > 0
+        )
+    ).in_unit(Unit.TOKENS_PER_JOULE),
+    "Tokens generated per joule bought, serving charged by its share of GPU power (an estimate).",
+    Unit.TOKENS_PER_JOULE,
+)
