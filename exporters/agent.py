@@ -16,11 +16,12 @@ from exporters.gpu.start import GpuOptions, gpu_collector
 from exporters.gpu.xid_ledger import XidLedger, XidSource
 from exporters.host import RaplSource, host_sources
 from exporters.jobs.identity import GpuIdentity, MigIdentity
-from exporters.runtime import ChildOptions, Exporter, Later, Source, Supervisor
+from exporters.runtime import ChildOptions, Exporter, Health, Later, Source, Supervisor
 from exporters.runtime.notify import Notifier
 from exporters.runtime.textfile import TextfileDirectory
 from exporters.sections import AgentPlan
 from exporters.storage import storage_sources
+from gigawatch.serving import WebConfig
 
 _HOST_INTERVAL = 5.0
 """Seconds between reads of what counts by itself, at the least: a faster tick is for the GPUs."""
@@ -29,21 +30,24 @@ _LOG_INTERVAL = 2.0
 """Seconds between reports of what the kernel log told, at the least; it is read as it is written."""
 
 
-def agent_exporter(plan: AgentPlan, notifier: Notifier | None = None) -> Exporter:
+def agent_exporter(
+    plan: AgentPlan, notifier: Notifier | None = None, web: WebConfig | None = None
+) -> Exporter:
     """The agent of this host."""
     sources, collectors, root = plain_sources(plan), plan.collectors, plan.root
     texts = None
     if plan.textfile_directory is not None:
         texts = TextfileDirectory(plan.textfile_directory, max(plan.interval, _HOST_INTERVAL))
         sources.append(texts)
+    # The kernel log tells of GPUs, but also of hung tasks: it is read on any host.
+    ledger = XidLedger(plan.state_directory, root)
     make = partial(
         Exporter, "agent", sources, plan.interval,
         verbatim=texts.page if texts is not None else bytes,
         alive=notifier.alive if notifier is not None else lambda: None,
+        closing=ledger.close,
+        others=partial(_web_health, web),
     )  # fmt: skip
-
-    # The kernel log tells of GPUs, but also of hung tasks: it is read on any host.
-    ledger = XidLedger(plan.state_directory, root)
     if collectors.kernel_log:
         every = max(plan.interval, _LOG_INTERVAL)
         sources.append(KernelLogSource(every, ledger, path=plan.kernel_log, root=root))
@@ -71,6 +75,13 @@ def agent_exporter(plan: AgentPlan, notifier: Notifier | None = None) -> Exporte
     sources.append(guard)
     sources += _job_sources(plan, seen)
     return make(child=child, conclude=guard.conclude)
+
+
+def _web_health(web: WebConfig | None) -> Iterator[Health]:
+    """A web configuration that was changed and is wrong: the one before stays in force, and this tells."""
+    if web is not None:
+        errors = {"reload": web.failures} if web.failures else {}
+        yield Health("web_config", up=not web.problem, errors=errors)
 
 
 def plain_sources(plan: AgentPlan) -> list[Source]:

@@ -19,7 +19,7 @@ from typing import NoReturn
 from exporters.runtime.notify import Notifier
 from exporters.sections import AgentPlan
 from gigawatch.errors import UserError
-from gigawatch.serving import App, load_web_config, serve
+from gigawatch.serving import App, WebConfig, load_web_config, serve
 
 
 def become_agent(plan: AgentPlan) -> NoReturn:
@@ -34,20 +34,25 @@ def become_agent(plan: AgentPlan) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-P", "-m", "exporters.serve", str(descriptor)])  # noqa: S606
 
 
+def log_to_stderr() -> None:
+    """What is worth telling goes where a service manager looks for it."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+
+
 def listen_until_told(
     app: App,
     listen: str,
-    web_config: Path | None,
+    web: WebConfig | Path | None,
     stop: Callable[[], None],
     notifier: Notifier | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT; then stop everything that was started."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    log_to_stderr()
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
     try:
-        running = serve(app, listen, load_web_config(web_config) if web_config else None)
+        running = serve(app, listen, load_web_config(web) if isinstance(web, Path) else web)
         print(f"listening on {running.url}", file=sys.stderr, flush=True)
         if notifier is not None:
             notifier.ready(f"listening on {running.url}")
@@ -64,13 +69,15 @@ def main() -> int:
     """The agent; its argument is the descriptor from which to read its plan."""
     from exporters.agent import agent_exporter
 
+    log_to_stderr()
     with os.fdopen(int(sys.argv[1]), "rb") as source:
         plan = pickle.load(source)  # noqa: S301 - written by ourselves a moment ago
     try:
         notifier = Notifier()
-        exporter = agent_exporter(plan, notifier)
+        web = load_web_config(plan.web_config) if plan.web_config else None
+        exporter = agent_exporter(plan, notifier, web)
         exporter.start()
-        return listen_until_told(exporter.app(), plan.listen, plan.web_config, exporter.stop, notifier)
+        return listen_until_told(exporter.app(), plan.listen, web, exporter.stop, notifier)
     except UserError as error:
         print(f"gigawatch: {error}", file=sys.stderr)
         return 1

@@ -14,7 +14,6 @@ from gigawatch.promql import (
     Match,
     age,
     avg_by,
-    join,
     many_to_one,
     matches,
     max_by,
@@ -43,9 +42,14 @@ def board() -> Board:
 
 
 def of_job(metric: Metric, **labels: str) -> Expr:
-    """A GPU metric, for the GPUs that the chosen jobs hold, with the job's name."""
+    """A GPU metric, for the GPUs that the chosen jobs hold, with the job's name; a GPU that several jobs hold
+    stands with each of them."""
+    held = max_by(series(workload.GPU_ALLOCATION_INFO, **_JOB), "site", "uuid", "job_id")
     values = max_by(series(metric, **SITE, **labels), *_GPU)
-    return join(values, workload.GPU_ALLOCATION_INFO, ("site", "uuid"), ("job_id",), **_JOB)
+    on = ("site", "uuid")
+    return many_to_one(held, "*", values, on, [label for label in _GPU if label not in on]).in_unit(
+        metric.unit
+    )
 
 
 def _training_tokens() -> Expr:

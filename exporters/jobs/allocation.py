@@ -6,6 +6,7 @@ and then the cgroups of the processes on the GPUs. A lower witness never contrad
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,12 @@ from exporters.runtime.source import SourceError
 from exporters.sections import SlurmSection
 from gigawatch.readings import Reading
 
+_CONFIGURED = (
+    "etc/slurm/slurm.conf", "etc/slurm-llnl/slurm.conf", "usr/local/etc/slurm.conf",
+    "run/slurm/conf/slurm.conf",
+    "var/spool/slurmd/conf-cache/slurm.conf", "var/spool/slurm/d/conf-cache/slurm.conf",
+)  # fmt: skip
+"""Where Slurm's packages and its configless mode keep the configuration."""
 _AT_LEAST_EVERY = 10
 """Reads after which squeue is asked again though no job came or went."""
 
@@ -48,7 +55,7 @@ class SlurmSource:
         self.interval, self.deadline = interval, deadline
         self._gpus, self._command = gpus, section.squeue
         self._squeue = Squeue(section.squeue, section.node, 0.6 * deadline)
-        proc = root / "proc"
+        self._root, proc = root, root / "proc"
         self._sluids: dict[str, str] = {}
         self._cgroups = Cgroups(
             processes, root / str(section.cgroups).lstrip("/"), proc, lambda: self._sluids
@@ -59,12 +66,15 @@ class SlurmSource:
 
     @property
     def present(self) -> bool:
-        """Whether this node shows any sign of Slurm."""
+        """Whether this node shows any sign of Slurm: the command alone may lie about on any host."""
         return (
-            shutil.which(self._command) is not None
+            (shutil.which(self._command) is not None and self._configured())
             or (self._prolog is not None and self._prolog.present)
             or self._cgroups.jobs() is not None
         )
+
+    def _configured(self) -> bool:
+        return "SLURM_CONF" in os.environ or any((self._root / place).exists() for place in _CONFIGURED)
 
     def read(self) -> Iterator[Reading]:
         devices, unmatched, problems = Devices(self._gpus()), Unmatched(SCHEDULER), list[str]()

@@ -20,6 +20,8 @@ from gigawatch.serving.exposition import Blocks, Renderer, assemble
 
 log = logging.getLogger(__name__)
 
+_READY_AFTER = 20.0
+"""Seconds after which one source that hangs no longer makes the others wait."""
 _SLOW_RENDERING = 5.0
 """Seconds by which a crowded machine may delay a page beyond its ticks."""
 
@@ -48,10 +50,14 @@ class Exporter:
         below: str = "",
         fallback: PageFallback = lambda _: None,
         alive: Callable[[], None] = lambda: None,
+        closing: Callable[[], None] = lambda: None,
+        others: Callable[[], Iterable[Health]] = lambda: (),
     ) -> None:
         self.program, self.interval, self.child = program, interval, child
         self.lanes = [Lane(source) for source in sources]
         self._conclude, self._verbatim, self._alive = conclude, verbatim, alive
+        self._closing, self._others = closing, others
+        self._born = time.monotonic()
         self._below, self._fallback = below, fallback
         self._renderer = Renderer()
         self._process = ProcessMetrics()
@@ -76,6 +82,7 @@ class Exporter:
             lane.stop()
         if self.child is not None:
             self.child.stop()
+        self._closing()
         for lane in self.lanes:
             lane.join(0.5)
         if self._thread.is_alive():
@@ -100,7 +107,7 @@ class Exporter:
         """The exporter's own page as of now."""
         now = time.monotonic()
         parts: list[Blocks] = []
-        healths: list[Health] = []
+        healths: list[Health] = list(self._others())
         readings: list[Reading] = []
         for lane in self.lanes:
             parts.extend(part.blocks for part in lane.parts().values())
@@ -138,7 +145,7 @@ class Exporter:
         return page
 
     def ready(self) -> bool:
-        """Every source has finished its first run."""
+        """Every source has finished its first run, or has had long enough for it."""
         return self._ready
 
     def app(self) -> App:
@@ -181,7 +188,7 @@ class Exporter:
                 page = self.compose()
                 page.prepare(self._page)
                 self._page = page
-                self._ready = self._ready or self.wait_settled(0)
+                self._ready = self._ready or self.wait_settled(0) or began - self._born > _READY_AFTER
             except Exception:
                 log.exception("rendering failed; serving no device values until it works again")
                 self._page = Page()

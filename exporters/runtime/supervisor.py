@@ -227,6 +227,7 @@ class Supervisor:
     def _read(self, connection: Connection, process: subprocess.Popen[bytes]) -> None:
         try:
             known: Parts = {}
+            spoken = False
             while True:
                 sent: Sent | None = connection.recv()
                 now = time.monotonic()
@@ -239,6 +240,9 @@ class Supervisor:
                     if process is not self._process:
                         return
                     self._heard_at = now
+                    if not spoken:
+                        spoken = True
+                        self._over.notify_all()  # from now on silence is judged by ticks
                     if frame is None:
                         continue  # a sign of life
                     self._frame, self._frame_at = frame, now

@@ -14,6 +14,8 @@ from exporters.runtime.lane import Lane
 
 _PATIENCE = 0.1
 """Seconds after which a lane counts as slow enough for a thread of its own."""
+_LITTLE_PATIENCE = 0.02
+"""The same, once one lane has taken long in this tick: likely not the only one."""
 
 
 class Sweep:
@@ -37,7 +39,7 @@ class Sweep:
     def run(self, limit: float) -> None:
         """Have every lane read once; returns when all have, or are known to take long, or after `limit`
         seconds."""
-        end = self._monotonic() + limit
+        end, patience = self._monotonic() + limit, self._patience
         with self._change:
             self._todo = [lane for lane in self._lanes if not lane.busy]
             self._change.notify_all()
@@ -48,13 +50,14 @@ class Sweep:
                 if self._worker is None:
                     self._hire()
                 current = self._current
-                left = end - now
+                left = min(end - now, patience)
                 if current is not None:
                     waited = now - current[1]
-                    if waited >= self._patience:
+                    if waited >= patience:
                         self._worker = self._current = None  # it stays with its lane, and ends with it
+                        patience = min(patience, _LITTLE_PATIENCE)
                         continue
-                    left = min(left, self._patience - waited)
+                    left = min(left, patience - waited)
                 self._change.wait(left)
 
     def _hire(self) -> None:

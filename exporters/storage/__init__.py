@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exporters.runtime import Later, Source
+from exporters.runtime import Later
 from exporters.sections import StorageSection
 from exporters.storage.lustre import LustreSource
 from exporters.storage.mounts import MountSource
@@ -16,7 +16,7 @@ __all__ = ["LustreSource", "MountSource", "NfsSource", "NvmeSource", "storage_so
 
 def storage_sources(
     slow: float, section: StorageSection | None = None, root: Path = Path("/")
-) -> list[Source]:
+) -> list[Later]:
     """The sources of what this host has, or gets later, all read every `slow` seconds."""
     return [
         Later(MountSource(slow, section, root=root)),

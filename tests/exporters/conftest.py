@@ -6,11 +6,13 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -133,6 +135,14 @@ class GpuAgent(Served):
     """An agent whose driver is the fake."""
 
     driver: FakeDriver
+    start_again: Callable[[], Served]
+
+    def restart(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it, whether it likes it or not, and start another with the same settings."""
+        self.process.send_signal(how)
+        self.process.wait(30)
+        fresh = self.start_again()
+        self.process, self.log, self.url = fresh.process, fresh.log, fresh.url
 
     def steer(self, *lines: str) -> None:
         """Tell the fake driver how to behave from now on."""
@@ -166,10 +176,11 @@ def gpu_agent(
             tmp_path / "control", *control, library=found, always=("links * 4",), kernel_log=kernel_log
         )
         drivers.append(driver)
-        served = run_served("agent", "--config", str(config), environment=driver.environment)
+        begin = partial(run_served, "agent", "--config", str(config), environment=driver.environment)
+        served = begin()
         served.__class__ = GpuAgent
         assert isinstance(served, GpuAgent)
-        served.driver = driver
+        served.driver, served.start_again = driver, begin
         return served
 
     yield start

@@ -111,8 +111,12 @@ def test_a_gpu_lost_before_the_start_is_told_of(gpu_agent: Start) -> None:
 
 def test_an_old_driver_gives_what_it_has(gpu_agent: Start) -> None:
     agent = gpu_agent("gpus 1", flags="-DOLD_DRIVER")
-    samples = agent.wait_for(lambda s: value(s, gpu.GPU_TEMPERATURE_THRESHOLD, threshold="slowdown"))
-    assert value(samples, gpu.GPU_POWER, scope="gpu") == 123
+    samples = agent.wait_for(
+        lambda s: (
+            value(s, gpu.GPU_TEMPERATURE_THRESHOLD, threshold="slowdown")
+            and value(s, gpu.GPU_POWER, scope="gpu") == 123
+        )
+    )
     assert value(samples, gpu.GPU_POWER_LIMIT, kind="min") == 200
     assert value(samples, gpu.GPU_TEMPERATURE, sensor="core") == 40
     assert value(samples, gpu.GPU_TEMPERATURE_THRESHOLD, threshold="slowdown") == 87

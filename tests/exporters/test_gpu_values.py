@@ -117,7 +117,7 @@ def test_a_hopper_gpu(read: Read) -> None:
     assert slow.value(gpu.GPU_BAR1_USED) == 1 << 24
     assert slow.of(gpu.GPU_ECC_ENABLED) == {("current",): 1, ("pending",): 1}
     assert slow.value(gpu.GPU_ECC_ERRORS, "corrected", "aggregate") == 9
-    assert len(slow.of(gpu.GPU_ECC_LOCATION_ERRORS)) == 22
+    assert len(slow.of(gpu.GPU_ECC_LOCATION_ERRORS)) == 22 + 4, "fields, and a function for on-chip memory"
     assert slow.value(gpu.GPU_SRAM_ECC_THRESHOLD_EXCEEDED) == 0
     assert slow.of(gpu.GPU_ROW_REMAP_BANKS)["max",] == 639
     assert slow.value(gpu_activity.GPU_PROCESSES) == 0
@@ -126,11 +126,11 @@ def test_a_hopper_gpu(read: Read) -> None:
     assert set(slow.of(gpu_links.GPU_PCIE_ERRORS)) == {(kind,) for kind in gpu_links.PCIE_ERROR_KINDS}
     ((labels, _),) = slow.of(gpu.GPU_INFO).items()
     assert dict(zip(gpu.GPU_INFO.labels[2:], labels, strict=True)) == {
-        "model": "Fake H100", "serial": "SN3", "pci_bus_id": "00000000:1E:00.0", "vbios": "96.00",
+        "model": "Fake H100", "serial": "SN3", "pci_bus_id": "0000:1e:00.0", "vbios": "96.00",
         "driver_version": "580.1", "architecture": "hopper", "board_part": "900-2G520", "minor": "3",
         "numa": "0",
     }  # fmt: skip
-    assert slow.note["bus"] == "00000000:1E:00.0"
+    assert slow.note["bus"] == "0000:1e:00.0"
     assert not slow.of(gpu.GPU_RETIRED_PAGES)
     assert not slow.of(gpu_links.GPU_PCIE_THROUGHPUT)
 

@@ -137,7 +137,7 @@ def test_health_of_every_local_disk(disks: Path) -> None:
     }
     source = NvmeSource(60.0, root=disks, page=lambda device: pages[device.name])
     assert source.present
-    readings = list(Gate().pass_on(source.read()))
+    readings = Gate().sift(list(source.read()))
     assert values(readings, storage.NVME_WEAR) == {("nvme0n1",): 0.03, ("nvme1n1",): 1.31, ("nvme10",): 0.03}
     assert values(readings, storage.NVME_SPARE)[("nvme1n1",)] == 0.07
     assert values(readings, storage.NVME_TEMPERATURE) == {("nvme0n1",): 42, ("nvme1n1",): 85}

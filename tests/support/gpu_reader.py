@@ -22,6 +22,7 @@ from exporters.gpu.binding import Lane
 from exporters.runtime import SourceError
 from exporters.runtime.gate import Gate
 from gigawatch.catalogue import Metric, by_name
+from gigawatch.readings import Reading
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,13 @@ class _Lanes:
 
     def read(self, gpu: int, lane: str) -> dict[str, Any]:
         source, gate = self.source(gpu, lane), Gate()
-        rows, error = [], ""
+        raw: list[Reading] = []
+        error = ""
         try:
-            rows.extend(gate.pass_on(source.read()))
+            raw.extend(source.read())
         except SourceError as caught:
             error = caught.kind
+        rows = gate.sift(raw)
         names = [(row.metric.name, row.labels) for row in rows]
         assert len(set(names)) == len(names), "a series stands twice"
         before = self.labels.get((gpu, lane), [])
