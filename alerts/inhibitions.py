@@ -123,6 +123,13 @@ INHIBITIONS = (
         ("node",),
     ),
     Inhibition(
+        "gpu-hung",
+        "a GPU that hangs is not counted among those that its node shows",
+        ("GpuHung",),
+        _NODE,
+        ("node",),
+    ),
+    Inhibition(
         "gpus-together",
         "GPUs of one node that fail at once have a cause that they share",
         ("GpusFailTogether", "NvswitchFatal"),

@@ -123,7 +123,7 @@ ALERTS = (
         note="If the inventory is wrong, mend the inventory: this alert and capacity planning both rest on "
         "it.",
         rehearse=("xid-79",),
-        symptom_of=("node-down", "gpu-lost", "rack-power", "loop-cooling"),
+        symptom_of=("node-down", "gpu-lost", "gpu-hung", "rack-power", "loop-cooling"),
         cases=(
             Case(
                 "one short",

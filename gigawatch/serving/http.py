@@ -302,7 +302,7 @@ def serve(app: App, listen: str, web: WebConfig | None = None, most_connections:
         raise UserError(
             f"cannot listen on {listen}: {error.strerror or error}; choose another address with --listen"
         ) from None
-    threading.Thread(target=server.serve_forever, args=(0.2,), name=f"http-{port}", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.5,), name=f"http-{port}", daemon=True).start()
     return Running(host or "0.0.0.0", server.server_address[1], server)  # noqa: S104 - shown, not bound
 
 
