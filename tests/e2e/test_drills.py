@@ -80,7 +80,8 @@ def test_one_failed_coolant_unit_is_one_page_and_not_one_per_gpu(mid_scale: Stac
         "hot GPUs",
     )
     time.sleep(25)
-    new = mid_scale.pages()[before:]
+    # A ticket may come late for what an earlier drill did to the other loop; it wakes nobody.
+    new = [page for page in mid_scale.pages()[before:] if page["urgency"] == "page"]
     assert [p["labels"].get("place") for p in new] == ["loop-2"], [
         p["annotations"].get("summary") for p in new
     ]
@@ -114,6 +115,7 @@ def test_one_sick_gpu_is_one_page_with_the_cause_on_top(mid_scale: Stack) -> Non
 
     mid_scale.run("drill", "ecc-storm", "--target", "r02-n01/4", "--for", "3m")
     # Memory errors, their XID and the state that asks for a reset: three alerts, one after the other.
-    until(lambda: pages() and len(pages()[0]["alerts"]) >= 3, IN_TIME, "all that is wrong with the GPU")
+    until(pages, IN_TIME, "a page for the GPU")
+    until(lambda: len(pages()[0]["alerts"]) >= 3, 2 * IN_TIME, "all that is wrong with the GPU")
     assert [page["labels"]["alertname"] for page in pages()] == ["GpuEccUncorrected"]
     mid_scale.run("drill", "--stop")

@@ -59,7 +59,7 @@ GPU_SHARE_IDLE = Recorded(
         "*",
         below(recorded(GPU_BUSIEST), IDLE),
         _DEVICE,
-    ),
+    ).or_(recorded(GPU_SHARE) * 0),
     "Share of a GPU that a job has held for 15 minutes in which the GPU did nothing (below 1 %); else 0.",
     Unit.RATIO,
 )

@@ -81,7 +81,7 @@ class Holder:
         idle = sum_by(recorded(GPU_SHARE_IDLE, **{self.label: matches(".+")}), *self.by).in_unit(Unit.COUNT)
         return Recorded(
             f"{self.level}:aif_gpus:idle15m",
-            idle.or_(recorded(gpus) * 0),
+            idle,
             f"GPUs that {self.who} has held for 15 minutes without using them (below 1 % all the time).",
             Unit.COUNT,
         )
