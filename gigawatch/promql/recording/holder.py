@@ -76,8 +76,8 @@ class Holder:
             Unit.COUNT,
         )
 
-    def gpus_idle(self, gpus: Recorded) -> Recorded:
-        """Part of `gpus`."""
+    def gpus_idle(self) -> Recorded:
+        """Part of `gpus()`."""
         idle = sum_by(recorded(GPU_SHARE_IDLE, **{self.label: matches(".+")}), *self.by).in_unit(Unit.COUNT)
         return Recorded(
             f"{self.level}:aif_gpus:idle15m",

@@ -38,7 +38,7 @@ JOB_TOKENS = Recorded(
     Unit.TOKENS_PER_SECOND,
 )
 JOB_ENERGY_RATE = JOB.energy_rate()
-JOB_GPUS_IDLE = JOB.gpus_idle(JOB_GPUS)
+JOB_GPUS_IDLE = JOB.gpus_idle()
 
 # A replica's tokens belong to the job that holds its GPUs. Where a GPU has several holders, or the GPUs of a
 # replica have different ones, nobody can say whose tokens they are: they are nobody's.
