@@ -38,16 +38,22 @@ class HostSource:
 
     def read(self) -> Iterator[Reading]:
         """One part after the other; a part that fails is counted and does not keep the others from us."""
-        psutil.PROCFS_PATH = str(self._proc)  # in a container the host's lies elsewhere
         failed: list[str] = []
         parts: tuple[Callable[[], Iterator[Reading]], ...] = (
             self._processor, self._memory, self._tasks, self._kills,
         )  # fmt: skip
         for part in parts:
+            found: list[Reading] = []
+            # In a container the host's /proc lies elsewhere. psutil keeps the place for the whole process:
+            # what else uses it here shall find its own.
+            before, psutil.PROCFS_PATH = psutil.PROCFS_PATH, str(self._proc)
             try:
-                yield from part()
+                found.extend(part())
             except _ODD as error:
                 failed.append(f"{part.__name__.strip('_')}: {error}")
+            finally:
+                psutil.PROCFS_PATH = before
+            yield from found
         if failed:
             raise SourceError("partial", "; ".join(failed))
 
