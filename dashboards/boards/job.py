@@ -44,12 +44,10 @@ def board() -> Board:
 def of_job(metric: Metric, **labels: str) -> Expr:
     """A GPU metric, for the GPUs that the chosen jobs hold, with the job's name; a GPU that several jobs hold
     stands with each of them."""
-    held = max_by(series(workload.GPU_ALLOCATION_INFO, **_JOB), "site", "uuid", "job_id")
+    held = max_by(series(workload.GPU_ALLOCATION_INFO, **_JOB), "site", "node", "uuid", "job_id")
     values = max_by(series(metric, **SITE, **labels), *_GPU)
-    on = ("site", "uuid")
-    return many_to_one(held, "*", values, on, [label for label in _GPU if label not in on]).in_unit(
-        metric.unit
-    )
+    on, bring = ("site", "node", "uuid"), ("rack", "gpu")
+    return many_to_one(held, "*", values, on, bring).in_unit(metric.unit)
 
 
 def _training_tokens() -> Expr:
