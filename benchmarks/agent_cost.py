@@ -189,7 +189,7 @@ def members(subject: Subject) -> list[dict[str, Any]]:
         memory = process.memory_full_info()
         found.append(
             {
-                "command": " ".join(process.cmdline()[:8])[:120],
+                "command": " ".join(Path(word).name for word in process.cmdline()[:6])[:120],
                 "rss_mib": round(memory.rss / 2**20, 1),
                 "pss_mib": round(memory.pss / 2**20, 1),
                 "threads": process.num_threads(),
