@@ -170,6 +170,8 @@ class _Call:
         if status != "0":
             said = unquote(self._headers.get("grpc-message", ""), errors="replace")[:200]
             kind = _STATUS.get(status, "protocol")
+            if kind == "timeout":  # the server's clock for the deadline that we gave it was ahead of ours
+                raise SourceError(kind, f"{self._path}: {self._method} gave no answer within its deadline")
             hint = "; this kubelet does not offer it" if kind == "unimplemented" else ""
             raise SourceError(
                 kind, f"{self._path}: {self._method}: gRPC status '{status[:20]}' {said!r}{hint}"

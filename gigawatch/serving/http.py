@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import logging
@@ -25,6 +26,8 @@ _SECONDS_TO_ASK = 10.0
 _SECONDS_TO_ANSWER = 120.0
 _SECONDS_IDLE = 300.0
 """How long a connection is kept for the next request."""
+_SECONDS_TO_LEAVE = 0.5
+_PACKETS_TO_LEAVE = 16
 
 
 class Headers(Mapping[str, str]):
@@ -109,6 +112,18 @@ class App:
         return Response.text("ready\n") if self._ready() else Response.text("not ready\n", 503)
 
 
+def _linger(refused: socket.socket) -> None:
+    """Let the client read why it was refused: to close on what it has sent meanwhile would reset the
+    connection, and the reset overtakes the reason."""
+    with contextlib.suppress(OSError):
+        # Below TLS, which is over.
+        socket.socket.shutdown(refused, socket.SHUT_WR)
+        refused.settimeout(_SECONDS_TO_LEAVE)
+        for _ in range(_PACKETS_TO_LEAVE):
+            if not socket.socket.recv(refused, 1 << 14):
+                break
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "gigawatch"
@@ -133,6 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if self.web is not None and not self.web.admits(secured.getpeercert()):
                     raise PermissionError("the client's certificate bears none of the allowed names")
             except OSError:
+                _linger(secured)
                 self._open.forget(secured)
                 secured.close()
                 raise
