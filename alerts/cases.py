@@ -58,9 +58,10 @@ def stopping(per_step: float, steps: int) -> str:
     return f"0+{per_step:g}x{steps} {per_step * steps:g}+0x200"
 
 
-def given(metric: Metric, values: float | str, /, **labels: str) -> Given:
+def given(metric: Metric, values: float | str, /, *, part: str = "", **labels: str) -> Given:
     """A series of a metric of the catalogue. Target labels are those of node n1, or of the `device` named;
-    a GPU metric is of GPU 0 unless told otherwise. Refuses labels that the metric does not have."""
+    a GPU metric is of GPU 0 unless told otherwise. `part` of a histogram: bucket (with `le`), sum or count.
+    Refuses labels that the metric does not have."""
     known = {**_TARGET[metric.target], **_identity(metric, labels), **labels}
     known["instance"] = known.get("node") or known.get("device") or "i1"
     for label in known:
@@ -73,7 +74,10 @@ def given(metric: Metric, values: float | str, /, **labels: str) -> Given:
         allowed = metric.values.get(label)
         if allowed and value not in allowed:
             raise ValueError(f"{metric.name}: {label}='{value}' never occurs")
-    return Given(_text(metric.name, known), values if isinstance(values, str) else flat(values))
+    name = f"{metric.name}_{part}" if part else metric.name
+    if name not in metric.sample_names:
+        raise ValueError(f"{metric.name}: '{part}' is no part of it")
+    return Given(_text(name, known), values if isinstance(values, str) else flat(values))
 
 
 def _identity(metric: Metric, labels: dict[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analytics.fleet import Level
-from gigawatch.catalogue import Metric, Unit, facility, gpu, site, workload
+from gigawatch.catalogue import Metric, Unit, facility, gpu, site, training, workload
 from gigawatch.promql import Expr, Match, matches, max_by, min_by, rate, recorded, series
 from gigawatch.promql.recording import LOOP_FLOW_RATIO, LOOP_SUPPLY, RACK_POWER
 from gigawatch.promql.rule import Recorded
@@ -77,7 +77,7 @@ RANK_WAIT = Signal(
     "rank_wait",
     Level.GPU,
     Unit.RATIO,
-    max_by(rate(series(workload.TRAINING_RANK_WAIT), "1m"), *_GPU),
+    max_by(rate(series(training.TRAINING_RANK_WAIT), "1m"), *_GPU),
     0.02,
     "training_rank_wait_ratio",
     novel=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from gigawatch.catalogue import Metric
@@ -20,3 +21,22 @@ class Reading(NamedTuple):
     labels: tuple[str, ...]
     value: float
     timestamp: float | None = None
+
+
+SUM, COUNT = "sum", "count"
+"""The parts of a histogram beside its buckets."""
+
+
+def histogram(
+    metric: Metric, labels: tuple[str, ...], buckets: Iterable[tuple[str, float]], total: float
+) -> Iterator[Reading]:
+    """The readings of one histogram: a last label value says which part each is.
+
+    `buckets` are (upper edge as text, observations up to it), edges rising, the last one `+Inf`, whose count
+    is the number of all; `total` is the sum of all observations in the metric's unit.
+    """
+    count = 0.0
+    for edge, count in buckets:
+        yield Reading(metric, (*labels, edge), count)
+    yield Reading(metric, (*labels, SUM), total)
+    yield Reading(metric, (*labels, COUNT), count)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from alerts.cases import Case, Given, given, rising, stopping
 from alerts.model import Action, Alert, Domain, Scope, Severity
 from alerts.places import NODE, at_node, both, existed
-from gigawatch.catalogue import Metric, gpu, workload
+from gigawatch.catalogue import Metric, gpu, inference
 from gigawatch.promql import (
     many_to_one,
     max_by,
+    mean,
     on,
     quantile_over_time,
     rate,
@@ -22,15 +23,15 @@ _ENGINE = (*NODE, "engine", "model", "replica")
 _WHO = {"engine": "vllm", "model": "llama", "replica": "0"}
 _STALLED = ("node-down", "gpu-lost", "node-storage", "rack-power", "loop-cooling", "node-cooling")
 
-_busy = max_by(series(workload.INFERENCE_REQUESTS_RUNNING), *_ENGINE).or_(
-    max_by(series(workload.INFERENCE_REQUESTS_WAITING), *_ENGINE)
+_busy = max_by(series(inference.INFERENCE_REQUESTS_RUNNING), *_ENGINE).or_(
+    max_by(series(inference.INFERENCE_REQUESTS_WAITING), *_ENGINE)
 )
-_generated = sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), "30s"), *_ENGINE)
+_generated = sum_by(rate(series(inference.INFERENCE_TOKENS, kind="generation"), "30s"), *_ENGINE)
 _has_work = both(_busy > 0, _generated.equals(0), *_ENGINE)
-_finished = sum_by(rate(series(workload.INFERENCE_REQUESTS), "5m"), *_ENGINE)
-_failed = sum_by(rate(series(workload.INFERENCE_REQUESTS, outcome="error"), "5m"), *_ENGINE)
-_waiting = max_by(series(workload.INFERENCE_REQUESTS_WAITING), *_ENGINE)
-_running = max_by(series(workload.INFERENCE_REQUESTS_RUNNING), *_ENGINE)
+_finished = sum_by(rate(series(inference.INFERENCE_REQUESTS), "5m"), *_ENGINE)
+_failed = sum_by(rate(series(inference.INFERENCE_REQUESTS, outcome="error"), "5m"), *_ENGINE)
+_waiting = max_by(series(inference.INFERENCE_REQUESTS_WAITING), *_ENGINE)
+_running = max_by(series(inference.INFERENCE_REQUESTS_RUNNING), *_ENGINE)
 _tpj = recorded(recording.MODEL_TOKENS_PER_JOULE)
 _power = recorded(recording.MODEL_POWER)
 _usual_tpj = quantile_over_time(0.5, _tpj, "6h")
@@ -43,7 +44,16 @@ def _engine(metric: Metric, values: float | str, **labels: str) -> Given:
 
 
 def _tokens(values: str) -> Given:
-    return _engine(workload.INFERENCE_TOKENS, values, kind="generation", source="computed")
+    return _engine(inference.INFERENCE_TOKENS, values, kind="generation", source="computed")
+
+
+def _first_tokens(seconds: float) -> tuple[Given, ...]:
+    """Ten requests a step, each waiting that long for its first token."""
+    metric = inference.INFERENCE_TTFT
+    return (
+        given(metric, rising(10 * seconds), part="sum", **_WHO),
+        given(metric, rising(10), part="count", **_WHO),
+    )
 
 
 def _energy() -> Given:
@@ -51,7 +61,7 @@ def _energy() -> Given:
 
 
 def _serves() -> Given:
-    return given(workload.INFERENCE_GPU_INFO, 1, **_WHO)
+    return given(inference.INFERENCE_GPU_INFO, 1, **_WHO)
 
 
 ALERTS = (
@@ -82,25 +92,27 @@ ALERTS = (
         cases=(
             Case(
                 "hangs",
-                (_engine(workload.INFERENCE_REQUESTS_RUNNING, 12), _tokens(stopping(3000, 20))),
+                (_engine(inference.INFERENCE_REQUESTS_RUNNING, 12), _tokens(stopping(3000, 20))),
                 ("n1",),
                 step="15s",
                 carries={"model": "llama", "engine": "vllm"},
             ),
             Case(
                 "no requests",
-                (_engine(workload.INFERENCE_REQUESTS_RUNNING, 0), _tokens(stopping(3000, 20))),
+                (_engine(inference.INFERENCE_REQUESTS_RUNNING, 0), _tokens(stopping(3000, 20))),
                 step="15s",
             ),
             Case(
-                "works", (_engine(workload.INFERENCE_REQUESTS_RUNNING, 12), _tokens(rising(3000))), step="15s"
+                "works",
+                (_engine(inference.INFERENCE_REQUESTS_RUNNING, 12), _tokens(rising(3000))),
+                step="15s",
             ),
-            Case("begins, no counter yet", (_engine(workload.INFERENCE_REQUESTS_RUNNING, 12),), step="15s"),
+            Case("begins, no counter yet", (_engine(inference.INFERENCE_REQUESTS_RUNNING, 12),), step="15s"),
         ),
     ),
     Alert(
         name="InferenceEngineDown",
-        expr=at_node(max_by(series(workload.INFERENCE_ENGINE_UP), *_ENGINE).equals(0)),
+        expr=at_node(max_by(series(inference.INFERENCE_ENGINE_UP), *_ENGINE).equals(0)),
         severity=Severity.CRITICAL,
         domain=Domain.TOKENS,
         scope=Scope.NODE,
@@ -116,8 +128,8 @@ ALERTS = (
         rehearse=("engine-hang",),
         symptom_of=_STALLED,
         cases=(
-            Case("down", (_engine(workload.INFERENCE_ENGINE_UP, 0),), ("n1",)),
-            Case("up", (_engine(workload.INFERENCE_ENGINE_UP, 1),)),
+            Case("down", (_engine(inference.INFERENCE_ENGINE_UP, 0),), ("n1",)),
+            Case("up", (_engine(inference.INFERENCE_ENGINE_UP, 1),)),
         ),
     ),
     Alert(
@@ -140,23 +152,23 @@ ALERTS = (
             Case(
                 "long queue",
                 (
-                    _engine(workload.INFERENCE_REQUESTS_WAITING, 90),
-                    _engine(workload.INFERENCE_REQUESTS_RUNNING, 30),
+                    _engine(inference.INFERENCE_REQUESTS_WAITING, 90),
+                    _engine(inference.INFERENCE_REQUESTS_RUNNING, 30),
                 ),
                 ("n1",),
             ),
             Case(
                 "short queue",
                 (
-                    _engine(workload.INFERENCE_REQUESTS_WAITING, 10),
-                    _engine(workload.INFERENCE_REQUESTS_RUNNING, 30),
+                    _engine(inference.INFERENCE_REQUESTS_WAITING, 10),
+                    _engine(inference.INFERENCE_REQUESTS_RUNNING, 30),
                 ),
             ),
         ),
     ),
     Alert(
         name="InferenceFirstTokenSlow",
-        expr=at_node(max_by(series(workload.INFERENCE_TTFT_SECONDS), *_ENGINE) > 5),
+        expr=at_node(mean(inference.INFERENCE_TTFT, "1m", *_ENGINE) > 5),
         severity=Severity.WARNING,
         domain=Domain.TOKENS,
         scope=Scope.NODE,
@@ -171,8 +183,8 @@ ALERTS = (
         rehearse=("engine-hang",),
         symptom_of=_STALLED,
         cases=(
-            Case("slow", (_engine(workload.INFERENCE_TTFT_SECONDS, 9),), ("n1",)),
-            Case("quick", (_engine(workload.INFERENCE_TTFT_SECONDS, 0.4),)),
+            Case("slow", _first_tokens(9), ("n1",)),
+            Case("quick", _first_tokens(0.4)),
         ),
     ),
     Alert(
@@ -194,8 +206,8 @@ ALERTS = (
             Case(
                 "many",
                 (
-                    _engine(workload.INFERENCE_REQUESTS, rising(10), outcome="error"),
-                    _engine(workload.INFERENCE_REQUESTS, rising(90), outcome="stop"),
+                    _engine(inference.INFERENCE_REQUESTS, rising(10), outcome="error"),
+                    _engine(inference.INFERENCE_REQUESTS, rising(90), outcome="stop"),
                 ),
                 ("n1",),
                 at="12m",
@@ -203,8 +215,8 @@ ALERTS = (
             Case(
                 "few",
                 (
-                    _engine(workload.INFERENCE_REQUESTS, rising(1), outcome="error"),
-                    _engine(workload.INFERENCE_REQUESTS, rising(90), outcome="stop"),
+                    _engine(inference.INFERENCE_REQUESTS, rising(1), outcome="error"),
+                    _engine(inference.INFERENCE_REQUESTS, rising(90), outcome="stop"),
                 ),
                 at="12m",
             ),
@@ -212,7 +224,7 @@ ALERTS = (
     ),
     Alert(
         name="InferenceCacheFull",
-        expr=at_node(max_by(series(workload.INFERENCE_KV_CACHE_USAGE), *_ENGINE) > 0.95),
+        expr=at_node(max_by(series(inference.INFERENCE_KV_CACHE_USAGE), *_ENGINE) > 0.95),
         severity=Severity.INFO,
         domain=Domain.TOKENS,
         scope=Scope.NODE,
@@ -225,8 +237,8 @@ ALERTS = (
         board="gw-tokens",
         hold="10m",
         cases=(
-            Case("full", (_engine(workload.INFERENCE_KV_CACHE_USAGE, 0.99),), ("n1",), at="15m"),
-            Case("room", (_engine(workload.INFERENCE_KV_CACHE_USAGE, 0.7),), at="15m"),
+            Case("full", (_engine(inference.INFERENCE_KV_CACHE_USAGE, 0.99),), ("n1",), at="15m"),
+            Case("room", (_engine(inference.INFERENCE_KV_CACHE_USAGE, 0.7),), at="15m"),
         ),
     ),
     Alert(
@@ -257,7 +269,7 @@ ALERTS = (
                 "half",
                 (
                     given(
-                        workload.INFERENCE_TOKENS,
+                        inference.INFERENCE_TOKENS,
                         "0+60000x120 7200000+20000x200",
                         kind="generation",
                         source="computed",
@@ -273,7 +285,11 @@ ALERTS = (
                 "as ever",
                 (
                     given(
-                        workload.INFERENCE_TOKENS, rising(60000), kind="generation", source="computed", **_WHO
+                        inference.INFERENCE_TOKENS,
+                        rising(60000),
+                        kind="generation",
+                        source="computed",
+                        **_WHO,
                     ),
                     _energy(),
                     _serves(),

@@ -5,21 +5,21 @@ from __future__ import annotations
 from alerts.cases import Case, Given, given, rising, stopping
 from alerts.model import Action, Alert, Domain, Scope, Severity
 from alerts.places import NODE, at_node, both, existed
-from gigawatch.catalogue import gpu, host, workload
+from gigawatch.catalogue import gpu, host, training, workload
 from gigawatch.promql import age, avg_by, many_to_one, max_by, rate, recorded, recording, series
 
 _JOB = {"job_id": "42", "model": "llama"}
 _STALLED = ("node-down", "gpu-lost", "node-storage", "rack-power", "loop-cooling", "node-cooling")
 _RUN = (*NODE, "job_id", "model")
-_steps = max_by(rate(series(workload.TRAINING_STEPS), "5m"), *_RUN)
-_old_steps = max_by(existed(series(workload.TRAINING_STEPS), "5m"), *_RUN)
-_wait = max_by(rate(series(workload.TRAINING_RANK_WAIT), "2m"), *NODE, "gpu", "uuid", "job_id")
+_steps = max_by(rate(series(training.TRAINING_STEPS), "5m"), *_RUN)
+_old_steps = max_by(existed(series(training.TRAINING_STEPS), "5m"), *_RUN)
+_wait = max_by(rate(series(training.TRAINING_RANK_WAIT), "2m"), *NODE, "gpu", "uuid", "job_id")
 _wait_of_job = avg_by(_wait, "site", "job_id")
-_checkpoint = max_by(age(series(workload.TRAINING_CHECKPOINT_TIMESTAMP)), *NODE, "job_id", "model")
+_checkpoint = max_by(age(series(training.TRAINING_CHECKPOINT_TIMESTAMP)), *NODE, "job_id", "model")
 
 
 def _rank(gpu: str, per_step: float) -> Given:
-    return given(workload.TRAINING_RANK_WAIT, rising(per_step), gpu=gpu, job_id="42")
+    return given(training.TRAINING_RANK_WAIT, rising(per_step), gpu=gpu, rank=gpu, job_id="42")
 
 
 def _starved(load: float, waiting_per_step: float) -> tuple[Given, ...]:
@@ -84,13 +84,13 @@ ALERTS = (
         rehearse=("storage-stall",),
         note="Jobs whose single step takes longer than five minutes need a longer window.",
         cases=(
-            Case("stands", (given(workload.TRAINING_STEPS, stopping(10, 20), **_JOB),), ("42",), at="20m"),
-            Case("runs", (given(workload.TRAINING_STEPS, rising(10), **_JOB),), at="20m"),
-            Case("has just begun", (given(workload.TRAINING_STEPS, "_x24 0+0x200", **_JOB),), at="16m"),
-            Case("never began", (given(workload.TRAINING_STEPS, "_x24 0+0x200", **_JOB),), ("42",), at="22m"),
+            Case("stands", (given(training.TRAINING_STEPS, stopping(10, 20), **_JOB),), ("42",), at="20m"),
+            Case("runs", (given(training.TRAINING_STEPS, rising(10), **_JOB),), at="20m"),
+            Case("has just begun", (given(training.TRAINING_STEPS, "_x24 0+0x200", **_JOB),), at="16m"),
+            Case("never began", (given(training.TRAINING_STEPS, "_x24 0+0x200", **_JOB),), ("42",), at="22m"),
             Case(
                 "writes a checkpoint",
-                (given(workload.TRAINING_STEPS, "0+10x20 200+0x4 210+10x100", **_JOB),),
+                (given(training.TRAINING_STEPS, "0+10x20 200+0x4 210+10x100", **_JOB),),
                 at="14m",
             ),
         ),
@@ -149,14 +149,14 @@ ALERTS = (
         cases=(
             Case(
                 "overdue",
-                (given(workload.TRAINING_CHECKPOINT_TIMESTAMP, 60, **_JOB),),
+                (given(training.TRAINING_CHECKPOINT_TIMESTAMP, 60, **_JOB),),
                 ("42",),
                 at="2h10m",
                 step="2m",
             ),
             Case(
                 "recent",
-                (given(workload.TRAINING_CHECKPOINT_TIMESTAMP, 3600, **_JOB),),
+                (given(training.TRAINING_CHECKPOINT_TIMESTAMP, 3600, **_JOB),),
                 at="2h10m",
                 step="2m",
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dashboards import foreign
 from dashboards.model import Panel, Variable
 from dashboards.panels import Column, rising, table
-from gigawatch.catalogue import Metric, Unit, facility, findings, gpu, site, workload
+from gigawatch.catalogue import Metric, Unit, facility, findings, gpu, inference, site, workload
 from gigawatch.promql import (
     Expr,
     Match,
@@ -63,7 +63,7 @@ LOOP_VARIABLE = Variable(
 MODEL_VARIABLE = Variable(
     "model",
     "Model",
-    label_values(series(workload.INFERENCE_GPU_INFO, **SITE), "model"),
+    label_values(series(inference.INFERENCE_GPU_INFO, **SITE), "model"),
     include_all=True,
     multi=True,
 )

@@ -8,7 +8,7 @@ from dashboards.boards.job_tenants import tenants, waiting
 from dashboards.model import Board, Section
 from dashboards.panels import Column, Line, alarm, per_minute, stat, table, timeseries
 from dashboards.places import JOB as UID
-from gigawatch.catalogue import Metric, Unit, gpu, workload
+from gigawatch.catalogue import Metric, Unit, gpu, training, workload
 from gigawatch.promql import (
     Expr,
     Match,
@@ -103,7 +103,7 @@ def _now() -> Section:
             stat(
                 "Oldest checkpoint",
                 "How much work would be lost if a training job died now?",
-                max_by(age(series(workload.TRAINING_CHECKPOINT_TIMESTAMP, **_JOB))),
+                max_by(age(series(training.TRAINING_CHECKPOINT_TIMESTAMP, **_JOB))),
                 steps=limits.CHECKPOINT_AGE,
                 decimals=0,
                 width=4,
@@ -196,8 +196,8 @@ def _power() -> Section:
 
 
 def _training() -> Section:
-    steps = max_by(series(workload.TRAINING_STEP_DURATION, **_JOB), "job_id")
-    waits = rate(series(workload.TRAINING_RANK_WAIT, **_JOB), RATE)
+    steps = max_by(series(training.TRAINING_STEP_DURATION, **_JOB), "job_id")
+    waits = rate(series(training.TRAINING_RANK_WAIT, **_JOB), RATE)
     ranks = ("site", "rack", "node", "gpu", "job_id")
     wait_mean = avg_by(waits, "site", "job_id")
     lead = many_to_one(max_by(waits, *ranks), "-", wait_mean, ("site", "job_id")).in_unit(Unit.RATIO)
@@ -220,7 +220,7 @@ def _training() -> Section:
                 "Steps per minute",
                 "Does the job still take steps at all?",
                 Line(
-                    per_minute(sum_by(rate(series(workload.TRAINING_STEPS, **_JOB), RATE), "job_id")),
+                    per_minute(sum_by(rate(series(training.TRAINING_STEPS, **_JOB), RATE), "job_id")),
                     "{{job_id}}",
                 ),
                 low=0,

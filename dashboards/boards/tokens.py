@@ -15,8 +15,8 @@ from dashboards.boards.common import (
 from dashboards.model import Board, Section
 from dashboards.panels import Column, Line, per_minute, stat, state_timeline, table, timeseries
 from dashboards.places import TOKENS as UID
-from gigawatch.catalogue import Unit, workload
-from gigawatch.promql import Match, matches, max_by, rate, recorded, series, sum_by
+from gigawatch.catalogue import Unit, inference
+from gigawatch.promql import Match, matches, max_by, mean, rate, recorded, series, sum_by
 from gigawatch.promql import recording as rec
 
 _MODEL: dict[str, str | Match] = {**SITE, "model": matches("$model")}
@@ -63,7 +63,7 @@ def _now() -> Section:
             stat(
                 "Time to first token",
                 "How long does a user of the slowest replica look at an empty line?",
-                max_by(series(workload.INFERENCE_TTFT_SECONDS, **_MODEL)),
+                max_by(mean(inference.INFERENCE_TTFT, RATE, *_KEYS, "engine", "replica", **_MODEL)),
                 steps=limits.FIRST_TOKEN,
                 decimals=2,
             ),
@@ -94,7 +94,7 @@ def _now() -> Section:
 
 
 def _models() -> Section:
-    ttft = max_by(series(workload.INFERENCE_TTFT_SECONDS, **_MODEL), *_KEYS)
+    ttft = max_by(mean(inference.INFERENCE_TTFT, RATE, *_KEYS, "engine", "replica", **_MODEL), *_KEYS)
     return Section(
         "Models",
         (
@@ -116,9 +116,9 @@ def _models() -> Section:
 
 
 def _serving() -> Section:
-    kinds = sum_by(rate(series(workload.INFERENCE_TOKENS, **_MODEL), RATE), "model", "kind", "source")
-    finished = sum_by(rate(series(workload.INFERENCE_REQUESTS, **_MODEL), RATE), "model", "outcome")
-    engines = max_by(series(workload.INFERENCE_ENGINE_UP, **_MODEL), "model", "engine", "replica")
+    kinds = sum_by(rate(series(inference.INFERENCE_TOKENS, **_MODEL), RATE), "model", "kind", "source")
+    finished = sum_by(rate(series(inference.INFERENCE_REQUESTS, **_MODEL), RATE), "model", "outcome")
+    engines = max_by(series(inference.INFERENCE_ENGINE_UP, **_MODEL), "model", "engine", "replica")
     return Section(
         "Serving",
         (
@@ -145,7 +145,7 @@ def _serving() -> Section:
                 "Key-value cache",
                 "Is a replica's cache full? Then requests wait or are thrown out.",
                 Line(
-                    max_by(series(workload.INFERENCE_KV_CACHE_USAGE, **_MODEL), *_REPLICA),
+                    max_by(series(inference.INFERENCE_KV_CACHE_USAGE, **_MODEL), *_REPLICA),
                     "{{model}} {{replica}}",
                 ),
                 low=0,
@@ -156,7 +156,7 @@ def _serving() -> Section:
                 "Time to first token by replica",
                 "How long do users wait for an answer to begin?",
                 Line(
-                    max_by(series(workload.INFERENCE_TTFT_SECONDS, **_MODEL), *_REPLICA),
+                    mean(inference.INFERENCE_TTFT, RATE, *_REPLICA, **_MODEL),
                     "{{model}} {{replica}}",
                 ),
                 low=0,

@@ -51,6 +51,8 @@ def allowed_range(metric: Metric) -> tuple[float, float]:
         return (1.0, 1.0)
     if metric.unit is Unit.WATTS and metric.origin is Origin.AGENT and metric.key.startswith("gpu_"):
         return (0.0, _GPU_WATTS)
+    if metric.kind is Kind.HISTOGRAM:
+        return (0.0, _LARGEST)  # counts, and a sum of what cannot be negative
     low, high = _RANGES.get(metric.unit, _ENDLESS)
     return (max(low, 0.0), high) if metric.kind is Kind.COUNTER else (low, high)
 

@@ -17,9 +17,11 @@ from gigawatch.catalogue import (
     gpu_activity,
     gpu_links,
     host,
+    inference,
     own,
     site,
     storage,
+    training,
     workload,
 )
 from gigawatch.catalogue.model import PREFIX, Kind, Metric, Origin, Presence, Target, Unit
@@ -46,6 +48,8 @@ DOMAINS: dict[str, ModuleType] = {
     "fabric": fabric,
     "storage": storage,
     "workload": workload,
+    "inference": inference,
+    "training": training,
     "facility": facility,
     "site": site,
     "findings": findings,

@@ -93,3 +93,11 @@ GPU_PROCESS_UTILIZATION = _gpu(
     "Share of the last sample period in which a process kept the multiprocessors busy (as above).",
     ("pid", "comm"),
 )
+GPU_PEAK_FLOPS = _gpu(
+    "gpu_peak_flops",
+    Kind.GAUGE,
+    Unit.COUNT,
+    "Dense operations per second that the GPU's maker states for a number format; known products only.",
+    ("precision",),
+    {"precision": ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4")},
+)

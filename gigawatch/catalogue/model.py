@@ -17,13 +17,16 @@ class Kind(StrEnum):
     GAUGE = "gauge"
     INFO = "info"
     """Always 1; carries identity in its labels, joined by group_left."""
+    HISTOGRAM = "histogram"
+    """Observations by size: cumulative counts (`_bucket`, with the label `le`), their sum and their number.
+    The readings of one have the part as a last label value (see `gigawatch.readings.histogram`)."""
     STATE_SET = "state_set"
     """One 0/1 series per value of the last label; exactly one (or, for reasons, any number) is 1."""
 
     @property
     def exposed_as(self) -> str:
         """The word after `# TYPE` in the text exposition format, which has no info or state set."""
-        return "counter" if self is Kind.COUNTER else "gauge"
+        return self.value if self in (Kind.COUNTER, Kind.HISTOGRAM) else "gauge"
 
 
 class Unit(Enum):
@@ -94,6 +97,7 @@ class Origin(StrEnum):
     FACILITY = "facility"
     SD = "sd"
     ANALYTICS = "analytics"
+    WORKLOAD = "workload"
     SUPERVISOR = "supervisor"
     PAGER = "pager"
     PLANT = "plant"
@@ -150,9 +154,18 @@ class Metric:
         return PREFIX + self.key
 
     @property
+    def sample_names(self) -> tuple[str, ...]:
+        """Names of its series: those of a histogram carry the part."""
+        if self.kind is not Kind.HISTOGRAM:
+            return (self.name,)
+        return tuple(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))
+
+    @property
     def queried_labels(self) -> frozenset[str]:
         """Every label a series has in Prometheus: its own, the target's, and what every scrape adds."""
         extra = {"node"} if self.target is Target.DEVICE else set()
+        if self.kind is Kind.HISTOGRAM:
+            extra.add("le")
         return frozenset({*self.labels, *self.target.value, "job", "instance", *extra})
 
     @property

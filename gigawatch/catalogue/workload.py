@@ -1,11 +1,11 @@
-"""What the GPUs are used for: allocation, inference engines, training jobs."""
+"""Who holds the GPUs, in which stage of a pipeline, and who waits for some."""
 
 from collections.abc import Mapping
 
 from gigawatch.catalogue.model import Kind, Metric, Origin, Presence, Target, Unit
 
-TOKEN_KINDS = ("prompt", "generation")
-TOKEN_SOURCES = ("computed", "cached", "unknown")
+STAGES = ("data_preparation", "training", "evaluation", "inference")
+"""Stages of a pipeline; fine-tuning belongs to evaluation."""
 
 
 def _work(
@@ -15,11 +15,11 @@ def _work(
     text: str,
     labels: tuple[str, ...],
     values: Mapping[str, tuple[str, ...]] | None = None,
+    origin: Origin = Origin.AGENT,
 ) -> Metric:
-    return Metric(key, kind, unit, text, Origin.AGENT, Target.NODE, labels, values or {}, Presence.EVENT)
+    target = Target.NODE if origin is Origin.AGENT else Target.SITE
+    return Metric(key, kind, unit, text, origin, target, labels, values or {}, Presence.EVENT)
 
-
-_ENGINE = ("engine", "model", "replica")
 
 GPU_ALLOCATION_INFO = _work(
     "gpu_allocation_info",
@@ -30,7 +30,7 @@ GPU_ALLOCATION_INFO = _work(
         "gpu", "uuid", "scheduler", "namespace", "pod", "container", "job_id", "user", "partition", "stage",
         "mig_uuid",
     ),
-    {"stage": ("data_preparation", "training", "evaluation", "inference")},
+    {"stage": STAGES},
 )  # fmt: skip
 ALLOCATION_UNMATCHED = _work(
     "allocation_unmatched_devices",
@@ -40,80 +40,55 @@ ALLOCATION_UNMATCHED = _work(
     ("scheduler", "reason"),
     {"reason": ("unknown_id", "unknown_index", "no_gpu_list")},
 )
-INFERENCE_GPU_INFO = _work(
-    "inference_gpu_info",
+JOB_STAGE_INFO = _work(
+    "job_stage_info",
     Kind.INFO,
     Unit.COUNT,
-    "Which GPU serves which model.",
-    ("uuid", *_ENGINE),
+    "In which stage of a pipeline a job works, as its pod label, job comment or partition says.",
+    ("scheduler", "job_id", "stage"),
+    {"stage": STAGES},
+    Origin.WORKLOAD,
 )
-INFERENCE_TOKENS = _work(
-    "inference_tokens_total",
-    Kind.COUNTER,
-    Unit.TOKENS,
-    "Tokens of an inference engine: prompt read or text generated, computed or taken from a cache.",
-    (*_ENGINE, "kind", "source"),
-    {"kind": TOKEN_KINDS, "source": TOKEN_SOURCES},
+JOB_QUEUE_TIME = _work(
+    "job_queue_seconds",
+    Kind.GAUGE,
+    Unit.SECONDS,
+    "How long a job that holds GPUs had waited from its submission to its start.",
+    ("scheduler", "job_id", "namespace", "user", "partition", "stage"),
+    {"stage": STAGES},
+    Origin.WORKLOAD,
 )
-INFERENCE_REQUESTS_RUNNING = _work(
-    "inference_requests_running", Kind.GAUGE, Unit.COUNT, "Requests being worked on.", _ENGINE
-)
-INFERENCE_REQUESTS_WAITING = _work(
-    "inference_requests_waiting", Kind.GAUGE, Unit.COUNT, "Requests waiting for a place.", _ENGINE
-)
-INFERENCE_REQUESTS = _work(
-    "inference_requests_total",
-    Kind.COUNTER,
+JOBS_PENDING = _work(
+    "jobs_pending",
+    Kind.GAUGE,
     Unit.COUNT,
-    "Requests finished, by outcome.",
-    (*_ENGINE, "outcome"),
-    {"outcome": ("stop", "length", "abort", "error")},
+    "Jobs that asked for GPUs and have not started; 0 where the queue is empty.",
+    ("scheduler", "namespace", "partition", "stage"),
+    {"stage": STAGES},
+    Origin.WORKLOAD,
 )
-INFERENCE_KV_CACHE_USAGE = _work(
-    "inference_kv_cache_usage_ratio", Kind.GAUGE, Unit.RATIO, "Share of the key-value cache in use.", _ENGINE
-)
-INFERENCE_TTFT_SECONDS = _work(
-    "inference_time_to_first_token_mean_seconds",
+GPUS_PENDING = _work(
+    "gpus_pending",
     Kind.GAUGE,
-    Unit.SECONDS,
-    "Mean time to the first token over the last minute.",
-    _ENGINE,
-)
-INFERENCE_ENGINE_UP = _work(
-    "inference_engine_up", Kind.GAUGE, Unit.FLAG, "1 if the engine answered its last scrape.", _ENGINE
-)
-TRAINING_TOKENS = _work(
-    "training_tokens_total",
-    Kind.COUNTER,
-    Unit.TOKENS,
-    "Tokens a training job has worked through, counted on the node of its first rank.",
-    ("job_id", "model"),
-)
-TRAINING_STEPS = _work(
-    "training_steps_total",
-    Kind.COUNTER,
     Unit.COUNT,
-    "Optimizer steps of a training job.",
-    ("job_id", "model"),
+    "GPUs that waiting jobs ask for.",
+    ("scheduler", "namespace", "partition", "stage"),
+    {"stage": STAGES},
+    Origin.WORKLOAD,
 )
-TRAINING_STEP_DURATION = _work(
-    "training_step_duration_seconds",
+OLDEST_PENDING = _work(
+    "jobs_pending_oldest_seconds",
     Kind.GAUGE,
     Unit.SECONDS,
-    "Duration of the last training step.",
-    ("job_id", "model"),
+    "How long the job that has waited longest has waited; jobs on hold or behind others are left out.",
+    ("scheduler", "namespace", "partition", "stage"),
+    {"stage": STAGES},
+    Origin.WORKLOAD,
 )
-TRAINING_CHECKPOINT_TIMESTAMP = _work(
-    "training_checkpoint_timestamp_seconds",
-    Kind.GAUGE,
-    Unit.TIMESTAMP,
-    "When the last checkpoint was complete (Unix time).",
-    ("job_id", "model"),
-)
-TRAINING_RANK_WAIT = _work(
-    "training_rank_wait_seconds_total",
-    Kind.COUNTER,
-    Unit.SECONDS,
-    "Time a rank waited for the others in collectives; the straggler is the one that never waits.",
-    ("job_id", "gpu", "uuid"),
+GPU_PORT_INFO = _work(
+    "gpu_port_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "Which TCP port is answered by processes (or their parents) that work on a GPU.",
+    ("gpu", "uuid", "port"),
 )

@@ -38,6 +38,7 @@ from gigawatch.promql.expr import (
     sum_by,
     topk,
 )
+from gigawatch.promql.histograms import buckets, counts, mean, quantile, sums
 from gigawatch.promql.rule import Recorded, recorded
 
 __all__ = [
@@ -55,9 +56,11 @@ __all__ = [
     "before",
     "below",
     "bottomk",
+    "buckets",
     "changes",
     "clamp_min",
     "count_by",
+    "counts",
     "differs",
     "foreign",
     "increase",
@@ -67,16 +70,19 @@ __all__ = [
     "matches",
     "max_by",
     "max_over_time",
+    "mean",
     "min_by",
     "min_over_time",
     "now",
     "on",
     "one_minus",
+    "quantile",
     "quantile_by",
     "quantile_over_time",
     "rate",
     "recorded",
     "series",
     "sum_by",
+    "sums",
     "topk",
 ]

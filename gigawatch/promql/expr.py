@@ -121,13 +121,13 @@ def _known(expr: Expr) -> frozenset[str]:
     return expr.labels
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return repr(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
 
 
 def _binary(left: Expr, operator: str, right: Operand, unit: Unit) -> Expr:
     if not isinstance(right, Expr):
-        return Expr(f"{left.inner} {operator} {_number(right)}", left.labels, unit, atom=False)
+        return Expr(f"{left.inner} {operator} {number(right)}", left.labels, unit, atom=False)
     if left.labels is not None and right.labels is not None and left.labels != right.labels:
         only = sorted(left.labels ^ right.labels)
         raise PromQLError(
@@ -138,7 +138,7 @@ def _binary(left: Expr, operator: str, right: Operand, unit: Unit) -> Expr:
     return Expr(f"{left.inner} {operator} {right.inner}", labels, unit, atom=False)
 
 
-def _matchers(given: dict[str, str | Match], allowed: frozenset[str], name: str) -> str:
+def matchers(given: dict[str, str | Match], allowed: frozenset[str], name: str) -> str:
     parts = []
     for label, wanted in given.items():
         if label not in allowed:
@@ -162,14 +162,16 @@ def series(metric: Metric, **labels: str | Match) -> Selector:
         allowed = metric.values.get(label)
         if allowed and isinstance(wanted, str) and "$" not in wanted and wanted not in allowed:
             raise PromQLError(f"{metric.name}: {label}='{wanted}' never occurs; values: {', '.join(allowed)}")
-    text = metric.name + _matchers(labels, metric.queried_labels, metric.name)
+    if metric.kind is Kind.HISTOGRAM:
+        raise PromQLError(f"{metric.name} is a histogram: use buckets(), sums() or counts()")
+    text = metric.name + matchers(labels, metric.queried_labels, metric.name)
     return Selector(text, metric.queried_labels, metric.unit, metric=metric, over=metric.name)
 
 
 def _require_counter(selector: Selector, function: str) -> None:
     if selector.metric is None:
         raise PromQLError(f"{function}() takes series of a metric, not '{selector}'")
-    if selector.metric.kind is not Kind.COUNTER:
+    if selector.metric.kind not in (Kind.COUNTER, Kind.HISTOGRAM):
         raise PromQLError(f"{function}() of {selector.metric.name}: it is a {selector.metric.kind.value}")
 
 
@@ -218,7 +220,7 @@ def min_over_time(selector: Selector, window: str) -> Expr:
 
 def quantile_over_time(quantile: float, selector: Selector, window: str) -> Expr:
     """Quantile of a gauge over the window."""
-    return _over_time("quantile_over_time", selector, window, f"{_number(quantile)}, ")
+    return _over_time("quantile_over_time", selector, window, f"{number(quantile)}, ")
 
 
 def _by(function: str, expr: Expr, labels: Iterable[str], lead: str = "", unit: Unit | None = None) -> Expr:
@@ -261,7 +263,7 @@ def count_by(expr: Expr, *labels: str) -> Expr:
 
 def quantile_by(quantile: float, expr: Expr, *labels: str) -> Expr:
     """Quantile over series with equal `labels`."""
-    return _by("quantile", expr, labels, f"{_number(quantile)}, ")
+    return _by("quantile", expr, labels, f"{number(quantile)}, ")
 
 
 def topk(count: int, expr: Expr) -> Expr:
@@ -320,7 +322,7 @@ def absent(selector: Selector) -> Expr:
 
 def clamp_min(expr: Expr, floor: float) -> Expr:
     """Values below `floor` become `floor`."""
-    return Expr(f"clamp_min({expr.text}, {_number(floor)})", expr.labels, expr.unit)
+    return Expr(f"clamp_min({expr.text}, {number(floor)})", expr.labels, expr.unit)
 
 
 def one_minus(expr: Expr) -> Expr:
@@ -352,12 +354,12 @@ def before(selector: Selector, span: str) -> Expr:
 
 def below(expr: Expr, limit: float) -> Expr:
     """1 where a value lies below `limit`, 0 where it does not; no series is dropped."""
-    return Expr(f"{expr.inner} < bool {_number(limit)}", expr.labels, Unit.FLAG, atom=False)
+    return Expr(f"{expr.inner} < bool {number(limit)}", expr.labels, Unit.FLAG, atom=False)
 
 
 def above(expr: Expr, limit: float) -> Expr:
     """1 where a value lies above `limit`, 0 where it does not; no series is dropped."""
-    return Expr(f"{expr.inner} > bool {_number(limit)}", expr.labels, Unit.FLAG, atom=False)
+    return Expr(f"{expr.inner} > bool {number(limit)}", expr.labels, Unit.FLAG, atom=False)
 
 
 def foreign(text: str, labels: Iterable[str], unit: Unit = Unit.COUNT) -> Expr:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from gigawatch.catalogue import Unit
-from gigawatch.promql.expr import Expr, Match, PromQLError, Selector, _known, _matchers
+from gigawatch.promql.expr import Expr, Match, PromQLError, Selector, _known, matchers
 
 _NAME = re.compile(r"^[a-z]+:[a-z0-9_]+:[a-z0-9_]+$")
 
@@ -32,5 +32,5 @@ class Recorded:
 
 def recorded(rule: Recorded, **labels: str | Match) -> Selector:
     """Series of a recording rule. Refuses labels it does not have."""
-    text = rule.name + _matchers(labels, rule.queried_labels, rule.name)
+    text = rule.name + matchers(labels, rule.queried_labels, rule.name)
     return Selector(text, rule.queried_labels, rule.unit, metric=None, over=rule.name)

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from gigawatch.catalogue import PREFIX, Metric, by_name
-from gigawatch.readings import Reading
+from gigawatch.catalogue import PREFIX, Kind, Metric, by_name
+from gigawatch.readings import COUNT, SUM, Reading
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -44,7 +44,7 @@ class Renderer:
             try:
                 rows[prefixes[metric, labels]] = value
             except KeyError:
-                rows.setdefault(prefixes.setdefault((metric, labels), _prefix(metric, labels)), value)
+                rows.setdefault(prefixes.setdefault((metric, labels), series_prefix(metric, labels)), value)
         if len(prefixes) > 4 * sum(map(len, families.values())) + 1000:
             prefixes.clear()  # series that are gone must not pile up
         return {metric.name: _lines(rows) for metric, rows in families.items()}
@@ -100,11 +100,19 @@ def _openmetrics_header(match: re.Match[bytes]) -> bytes:
     return b"# HELP %b %b\n# TYPE %b %b" % (name, text, name, kind)
 
 
-def _prefix(metric: Metric, labels: tuple[str, ...]) -> str:
-    if len(labels) != len(metric.labels):
+def series_prefix(metric: Metric, labels: tuple[str, ...]) -> str:
+    """What stands before the value of a series: name, labels, a blank."""
+    name, names = metric.name, metric.labels
+    if metric.kind is Kind.HISTOGRAM and labels:
+        part = labels[-1]
+        if part in (SUM, COUNT):
+            name, labels = f"{name}_{part}", labels[:-1]
+        else:
+            name, names = f"{name}_bucket", (*names, "le")
+    if len(labels) != len(names):
         raise ValueError(f"{metric.name} has labels {metric.labels}, got {len(labels)} values")
-    pairs = ",".join(f'{k}="{_escape(v)}"' for k, v in zip(metric.labels, labels, strict=True))
-    return f"{metric.name}{{{pairs}}} " if pairs else f"{metric.name} "
+    pairs = ",".join(f'{k}="{_escape(v)}"' for k, v in zip(names, labels, strict=True))
+    return f"{name}{{{pairs}}} " if pairs else f"{name} "
 
 
 def _escape(value: str) -> str:

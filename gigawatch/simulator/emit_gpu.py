@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gigawatch.catalogue import gpu, gpu_links, workload, xids
+from gigawatch.catalogue import gpu, gpu_links, inference, training, workload, xids
 from gigawatch.simulator import emit_activity
 from gigawatch.simulator.identity import gpu_serial, pci_bus_id
 from gigawatch.simulator.layout import Array, Layout
@@ -215,10 +215,11 @@ class Gpus:
             return (layout.uuids[g], group.job.engine, group.job.model, group.replica)
 
         def rank_labels(g: int) -> tuple[str, ...]:
-            return (layout.groups[group_of[g] - 1].job.name, self.index[g], layout.uuids[g])
+            rank = g - layout.node_gpu_start[layout.groups[group_of[g] - 1].nodes[0]]
+            return (layout.groups[group_of[g] - 1].job.name, str(rank), self.index[g], layout.uuids[g])
 
-        training = layout.training[group_of]
+        trains = layout.training[group_of]
         # The scheduler still counts a lost GPU as held.
         add(workload.GPU_ALLOCATION_INFO, job_labels, 1.0, group_of > 0)
-        add(workload.INFERENCE_GPU_INFO, engine_labels, 1.0, layout.inference[group_of])
-        add(workload.TRAINING_RANK_WAIT, rank_labels, self.alive(rounded("rank_wait", 3)), training)
+        add(inference.INFERENCE_GPU_INFO, engine_labels, 1.0, layout.inference[group_of])
+        add(training.TRAINING_RANK_WAIT, rank_labels, self.alive(rounded("rank_wait", 3)), trains)

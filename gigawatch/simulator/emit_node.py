@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gigawatch.catalogue import Metric, fabric, gpu, host, storage, workload
+from gigawatch.catalogue import Metric, fabric, gpu, host, inference, storage, training
 from gigawatch.simulator import emit_host
 from gigawatch.simulator.layout import Array, Layout
 from gigawatch.simulator.nodes import CPUS, HOST_MEMORY
@@ -102,7 +102,7 @@ def _ports(layout: Layout, table: Table) -> None:
 def group_table(layout: Layout) -> Table:
     """Readings of jobs and engines: on the node of a job's first rank, on the node of each replica."""
     table = Table([-1, *(group.nodes[0] for group in layout.groups)])
-    training, inference = layout.training, layout.inference
+    trains, serves = layout.training, layout.inference
 
     def engine(k: int) -> tuple[str, ...]:
         group = layout.groups[k - 1]
@@ -113,21 +113,20 @@ def group_table(layout: Layout) -> Table:
         return (found.name, found.model)
 
     def serve(metric: Metric, values: Callable[[State], Array] | float, *extra: str) -> None:
-        table.add(metric, lambda k: (*engine(k), *extra), values, inference)
+        table.add(metric, lambda k: (*engine(k), *extra), values, serves)
 
     def train(metric: Metric, values: Callable[[State], Array]) -> None:
-        table.add(metric, job, values, training)
+        table.add(metric, job, values, trains)
 
     for row, (kind, source) in enumerate(
         (("prompt", "computed"), ("prompt", "cached"), ("generation", "computed"))
     ):
-        serve(workload.INFERENCE_TOKENS, floored("served", row), kind, source)
-    serve(workload.INFERENCE_REQUESTS_RUNNING, rounded("running", 0))
-    serve(workload.INFERENCE_REQUESTS_WAITING, rounded("waiting", 0))
-    for row, outcome in enumerate(workload.INFERENCE_REQUESTS.values["outcome"]):
-        serve(workload.INFERENCE_REQUESTS, floored("requests", row), outcome)
-    serve(workload.INFERENCE_KV_CACHE_USAGE, rounded("cache_used", 4))
-    serve(workload.INFERENCE_TTFT_SECONDS, rounded("first_token", 4))
+        serve(inference.INFERENCE_TOKENS, floored("served", row), kind, source)
+    serve(inference.INFERENCE_REQUESTS_RUNNING, rounded("running", 0))
+    serve(inference.INFERENCE_REQUESTS_WAITING, rounded("waiting", 0))
+    for row, outcome in enumerate(("stop", "length", "abort", "error")):
+        serve(inference.INFERENCE_REQUESTS, floored("requests", row), outcome)
+    serve(inference.INFERENCE_KV_CACHE_USAGE, rounded("cache_used", 4))
     if not layout.groups:
         return table
     first = np.array([0, *(group.nodes[0] for group in layout.groups)])
@@ -138,9 +137,9 @@ def group_table(layout: Layout) -> Table:
         alive = np.concatenate([[0.0], np.cumsum(state.lost == 0)])
         return np.asarray(alive[layout.node_gpu_stop[first]] - alive[start[first]] > 0)
 
-    serve(workload.INFERENCE_ENGINE_UP, answers)
-    train(workload.TRAINING_TOKENS, floored("tokens"))
-    train(workload.TRAINING_STEPS, floored("steps"))
-    train(workload.TRAINING_STEP_DURATION, rounded("step_time", 3))
-    train(workload.TRAINING_CHECKPOINT_TIMESTAMP, rounded("checkpoint_done", 1))
+    serve(inference.INFERENCE_ENGINE_UP, answers)
+    train(training.TRAINING_TOKENS, floored("tokens"))
+    train(training.TRAINING_STEPS, floored("steps"))
+    train(training.TRAINING_STEP_DURATION, rounded("step_time", 3))
+    train(training.TRAINING_CHECKPOINT_TIMESTAMP, rounded("checkpoint_done", 1))
     return table

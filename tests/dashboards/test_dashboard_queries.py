@@ -85,7 +85,8 @@ def test_every_series_and_label_exists(asked: list[tuple[str, str]]) -> None:
     known: dict[str, frozenset[str]] = {}
     for thing in (*all_metrics(), *all_rules()):
         assert isinstance(thing, Metric | Recorded)
-        known[thing.name] = thing.queried_labels
+        for name in thing.sample_names if isinstance(thing, Metric) else (thing.name,):
+            known[name] = thing.queried_labels
     known |= {metric.name: frozenset(metric.labels) for metric in all_foreign()}
     seen = 0
     for where, text in asked:

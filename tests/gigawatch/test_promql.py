@@ -9,7 +9,7 @@ import promql_parser
 import pytest
 import yaml
 
-from gigawatch.catalogue import Unit, facility, gpu, site, workload
+from gigawatch.catalogue import Unit, facility, gpu, inference, site
 from gigawatch.promql import (
     PromQLError,
     Recorded,
@@ -48,7 +48,7 @@ def test_brackets_keep_the_meaning() -> None:
 
 def test_rate_turns_joules_into_watts_and_tokens_into_tokens_per_second() -> None:
     assert rate(series(gpu.GPU_ENERGY), "1m").unit is Unit.WATTS
-    assert rate(series(workload.INFERENCE_TOKENS), "1m").unit is Unit.TOKENS_PER_SECOND
+    assert rate(series(inference.INFERENCE_TOKENS), "1m").unit is Unit.TOKENS_PER_SECOND
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gigawatch.catalogue import Unit, gpu, host, workload
+from gigawatch.catalogue import Unit, gpu, host, inference, training
 from gigawatch.promql.expr import (
     above,
     avg_over_time,
@@ -33,7 +33,7 @@ JOB_UTILIZATION = JOB.utilization()
 JOB_GPUS = JOB.gpus()
 JOB_TOKENS = Recorded(
     "job:aif_training_tokens:rate1m",
-    sum_by(rate(series(workload.TRAINING_TOKENS), WINDOW), *JOB.by),
+    sum_by(rate(series(training.TRAINING_TOKENS), WINDOW), *JOB.by),
     "Tokens per second that a training job works through.",
     Unit.TOKENS_PER_SECOND,
 )
@@ -47,7 +47,7 @@ _pairs = max_by(recorded(GPU_SHARE), *_DEVICE, "job_id")
 _sole = on(_pairs, "and", count_by(_pairs, *_DEVICE).equals(1), *_DEVICE)
 _served = max_by(
     many_to_one(
-        max_by(series(workload.INFERENCE_GPU_INFO), *_REPLICA, "uuid"), "*", _sole, _DEVICE, ("job_id",)
+        max_by(series(inference.INFERENCE_GPU_INFO), *_REPLICA, "uuid"), "*", _sole, _DEVICE, ("job_id",)
     ),
     *_REPLICA,
     "job_id",
@@ -57,7 +57,7 @@ JOB_INFERENCE_TOKENS = Recorded(
     "job:aif_inference_tokens:rate1m",
     sum_by(
         many_to_one(
-            sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), WINDOW), *_REPLICA),
+            sum_by(rate(series(inference.INFERENCE_TOKENS, kind="generation"), WINDOW), *_REPLICA),
             "*",
             _owner,
             _REPLICA,

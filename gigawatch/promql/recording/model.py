@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from gigawatch.catalogue import Unit, gpu, workload
+from gigawatch.catalogue import Unit, gpu, inference
 from gigawatch.promql.expr import many_to_one, max_by, rate, series, sum_by
 from gigawatch.promql.recording.common import MODEL, WINDOW
 from gigawatch.promql.rule import Recorded, recorded
 
 MODEL_TOKENS = Recorded(
     "model:aif_inference_tokens:rate1m",
-    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), WINDOW), *MODEL),
+    sum_by(rate(series(inference.INFERENCE_TOKENS, kind="generation"), WINDOW), *MODEL),
     "Tokens generated per second with a model.",
     Unit.TOKENS_PER_SECOND,
 )
@@ -19,7 +19,7 @@ MODEL_POWER = Recorded(
         many_to_one(
             max_by(rate(series(gpu.GPU_ENERGY), WINDOW), "site", "uuid"),
             "*",
-            max_by(series(workload.INFERENCE_GPU_INFO), "site", "uuid", "model"),
+            max_by(series(inference.INFERENCE_GPU_INFO), "site", "uuid", "model"),
             ("site", "uuid"),
             ("model",),
         ),
@@ -36,13 +36,13 @@ MODEL_TOKENS_PER_JOULE = Recorded(
 )
 MODEL_REQUESTS_RUNNING = Recorded(
     "model:aif_inference_requests_running:sum",
-    sum_by(series(workload.INFERENCE_REQUESTS_RUNNING), *MODEL),
+    sum_by(series(inference.INFERENCE_REQUESTS_RUNNING), *MODEL),
     "Requests being worked on, per model.",
     Unit.COUNT,
 )
 MODEL_REQUESTS_WAITING = Recorded(
     "model:aif_inference_requests_waiting:sum",
-    sum_by(series(workload.INFERENCE_REQUESTS_WAITING), *MODEL),
+    sum_by(series(inference.INFERENCE_REQUESTS_WAITING), *MODEL),
     "Requests waiting, per model.",
     Unit.COUNT,
 )

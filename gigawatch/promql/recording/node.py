@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gigawatch.catalogue import Unit, gpu, workload
+from gigawatch.catalogue import Unit, gpu, inference
 from gigawatch.promql.expr import avg_by, max_by, min_by, rate, series, sum_by
 from gigawatch.promql.recording.common import NODE, WINDOW, gpu_power
 from gigawatch.promql.rule import Recorded
@@ -36,7 +36,7 @@ NODE_GPUS_OK = Recorded(
 )
 NODE_TOKENS = Recorded(
     "node:aif_inference_tokens:rate1m",
-    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), WINDOW), *NODE),
+    sum_by(rate(series(inference.INFERENCE_TOKENS, kind="generation"), WINDOW), *NODE),
     "Tokens generated per second on a node.",
     Unit.TOKENS_PER_SECOND,
 )

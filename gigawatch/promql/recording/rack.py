@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gigawatch.catalogue import Unit, facility, gpu, site, workload
+from gigawatch.catalogue import Unit, facility, gpu, inference, site
 from gigawatch.promql.expr import avg_by, many_to_one, max_by, min_by, on, rate, series, sum_by
 from gigawatch.promql.recording.common import RACK, WINDOW, gpu_power
 from gigawatch.promql.rule import Recorded, recorded
@@ -58,7 +58,7 @@ RACK_MARGIN = Recorded(
 )
 RACK_TOKENS = Recorded(
     "rack:aif_inference_tokens:rate1m",
-    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), WINDOW), *RACK),
+    sum_by(rate(series(inference.INFERENCE_TOKENS, kind="generation"), WINDOW), *RACK),
     "Tokens generated per second in a rack.",
     Unit.TOKENS_PER_SECOND,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gigawatch.catalogue import Unit, facility, gpu, site, workload
+from gigawatch.catalogue import Unit, facility, gpu, inference, site, training, workload
 from gigawatch.promql.expr import Expr, avg_by, count_by, many_to_one, max_by, min_by, rate, series, sum_by
 from gigawatch.promql.recording.common import SITE, WINDOW, gpu_power
 from gigawatch.promql.recording.model import MODEL_POWER
@@ -60,13 +60,13 @@ SITE_PUE = Recorded(
 )
 SITE_TOKENS = Recorded(
     "site:aif_inference_tokens:rate1m",
-    sum_by(rate(series(workload.INFERENCE_TOKENS, kind="generation"), WINDOW), *SITE),
+    sum_by(rate(series(inference.INFERENCE_TOKENS, kind="generation"), WINDOW), *SITE),
     "Tokens generated per second.",
     Unit.TOKENS_PER_SECOND,
 )
 SITE_TRAINING_TOKENS = Recorded(
     "site:aif_training_tokens:rate1m",
-    sum_by(rate(series(workload.TRAINING_TOKENS), WINDOW), *SITE),
+    sum_by(rate(series(training.TRAINING_TOKENS), WINDOW), *SITE),
     "Training tokens per second.",
     Unit.TOKENS_PER_SECOND,
 )

@@ -8,7 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gigawatch.catalogue import Metric, fabric, facility, gpu, gpu_links, host, storage, workload, xids
+from gigawatch.catalogue import (
+    Metric,
+    fabric,
+    facility,
+    gpu,
+    gpu_links,
+    host,
+    inference,
+    storage,
+    training,
+    workload,
+    xids,
+)
 from gigawatch.errors import UserError
 from gigawatch.readings import Reading
 from gigawatch.simulator.effects import EFFECTS
@@ -265,7 +277,7 @@ def straggler(plant: Plant) -> None:
     waited = plant.state.rank_wait.copy()
     room = strike(plant, "straggler").after(30)
     assert room.gpu(gpu.GPU_CLOCK, "sm") < 1.1e9
-    assert room.node(TRAINING, workload.TRAINING_STEP_DURATION, "finetune-42", "llama-3.1-8b") > 1.4 * before
+    assert room.node(TRAINING, training.TRAINING_STEP_DURATION, "finetune-42", "llama-3.1-8b") > 1.4 * before
     wait = plant.state.rank_wait - waited
     assert wait[11] < 0.3 * np.delete(wait[8:], 3).min(), "the straggler is the one that never waits"
 
@@ -273,12 +285,12 @@ def straggler(plant: Plant) -> None:
 def hang(plant: Plant) -> None:
     room = strike(plant, "engine-hang").after(2)
     engine = ("vllm", "llama-3.1-70b", "chat-0")
-    tokens = room.node(SERVING, workload.INFERENCE_TOKENS, *engine, "generation", "computed")
+    tokens = room.node(SERVING, inference.INFERENCE_TOKENS, *engine, "generation", "computed")
     assert (
-        room.after(60).node(SERVING, workload.INFERENCE_TOKENS, *engine, "generation", "computed") == tokens
+        room.after(60).node(SERVING, inference.INFERENCE_TOKENS, *engine, "generation", "computed") == tokens
     )
-    assert room.node(SERVING, workload.INFERENCE_REQUESTS_RUNNING, *engine) > 10
-    assert room.node(SERVING, workload.INFERENCE_REQUESTS_WAITING, *engine) > 10
+    assert room.node(SERVING, inference.INFERENCE_REQUESTS_RUNNING, *engine) > 10
+    assert room.node(SERVING, inference.INFERENCE_REQUESTS_WAITING, *engine) > 10
     assert plant.state.power[:8].max() < 150
 
 

@@ -25,6 +25,7 @@ from gigawatch.catalogue import (
     host,
     own,
     storage,
+    training,
     workload,
 )
 from gigawatch.errors import UserError
@@ -190,14 +191,14 @@ def test_an_idle_node_holds_no_job_and_a_job_counts_its_tokens_once(fresh_plant:
         n
         for n, rs in targets.items()
         for r in rs
-        if r.metric is workload.TRAINING_TOKENS and "pretrain-7" in r.labels
+        if r.metric is training.TRAINING_TOKENS and "pretrain-7" in r.labels
     ]
     assert holders == ["r01-n01"]
     ranks = [
         r
         for rs in targets.values()
         for r in rs
-        if r.metric is workload.TRAINING_RANK_WAIT and "pretrain-7" in r.labels
+        if r.metric is training.TRAINING_RANK_WAIT and "pretrain-7" in r.labels
     ]
     assert len(ranks) == 64
 
