@@ -1,0 +1,1 @@
+"""Inference engines: their own metrics, brought to one form."""

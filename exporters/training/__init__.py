@@ -1,0 +1,1 @@
+"""Training jobs: what they tell of themselves."""
