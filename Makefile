@@ -1,5 +1,5 @@
 # The two commands of the README. Both set up everything they need on a fresh Debian or Ubuntu machine.
-.PHONY: up down status test lint build clean
+.PHONY: up down status test test-engines lint build clean
 
 up:
 	@scripts/setup up
@@ -14,6 +14,12 @@ status:
 test:
 	@scripts/setup test
 	@scripts/check
+
+# Opt-in: counts of a real vLLM on the processor, then frozen and killed. About 25 minutes, ten of them idle.
+test-engines:
+	@scripts/setup test
+	@scripts/setup-engines
+	@GIGAWATCH_ENGINES=.engines .venv/bin/python -m pytest tests/engines -m engine -v $(ARGS)
 
 lint:
 	@scripts/setup test

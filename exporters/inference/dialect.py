@@ -35,7 +35,9 @@ class Sample:
     `name` is a sample's name as exposed (the `_sum` of a histogram may stand alone), or the family of a
     histogram where it becomes a histogram. `where` keeps series whose label has one of these values ("" also
     stands for a label that is absent), `but` leaves out those. `minus` is taken away (total without cached);
-    the difference never falls, except where its parts restart. `scale` brings it to base units.
+    the difference of counters never falls, except where its parts restart. `scale` brings it to base units
+    (the edges and the sum of a histogram). `silent_zero`: 0 says that the engine was not told to count this,
+    so it is absent.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Sample:
     minus: Sample | None = None
     scale: float = 1.0
     fold: str = "sum"
+    silent_zero: bool = False
 
     def names(self) -> Iterator[str]:
         """All names that it reads."""
@@ -55,6 +58,8 @@ class Sample:
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One series per model and replica: `to` with these further label values, from `sample`.
+
+    Several figures for the same series are added up.
 
     `expected` is False for what an engine gives only now and then or with a further flag: its absence is
     no drift.
@@ -116,7 +121,8 @@ class Dialect:
     """Seconds for which `progress` may stand still with requests present before the engine counts as frozen.
     0: it cannot be told for this engine."""
     progress: tuple[Sample, ...] = ()
-    """What rises whenever the engine gets something done; all are added up."""
+    """What rises whenever the engine gets something done; all are added up. Where the first is not there, the
+    rest would not tell a long request from a frozen engine, so nothing is told."""
     model_labels: tuple[str, ...] = ("model_name",)
     """Labels that name the model, the first that is present counts. None: the configuration's name."""
     rank_label: str = ""
@@ -124,11 +130,23 @@ class Dialect:
     only: Mapping[str, Value] = field(default_factory=dict)
     """Series to look at at all: one rank of those that would tell the same tokens again."""
     figures: tuple[Figure | FirstOf, ...] = ()
+    lazy: bool = False
+    """Series come into being with the first request: until it tells of generated tokens, none is missing."""
+    stands_before: bool = False
+    """A frontend or router: the engines behind it tell of the same tokens and requests. Where one of them
+    is read as well, `exporters.inference.once` leaves to the engines what both would count."""
+    passes_on: tuple[str, ...] = ()
+    """Engines whose metrics may come in place of its own: what is said decides, not what is configured."""
+    own: tuple[str, ...] = ()
+    """Beginnings of its own names where these are not `recognised_by`: what begins otherwise belongs to
+    another program in the same exposition, and is never unmapped. "" where they have none in common."""
     ignored: tuple[str, ...] = ()
     """Names (or beginnings, ending in *) that are known and of no use here, each group with its reason beside
     it. What is neither read nor ignored counts as unmapped."""
     version_sample: tuple[str, str] = ("", "")
     """Sample and label that tell the engine's version."""
+    starts_empty: bool = False
+    """An engine that has served nothing yet may answer with nothing at all: no error, and no figures."""
 
     def every_figure(self) -> Iterator[Figure]:
         """All figures, those of every alternative."""

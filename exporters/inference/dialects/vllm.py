@@ -2,7 +2,8 @@
 
 Traps that this table knows: `_success_total` counts aborts and errors too; `iteration_tokens_total` is a
 histogram; tokens move at each step, but queue, duration and request_* histograms only when a request ends;
-work thrown away by a preemption stands in no token count; the names of V0 are gone.
+work thrown away by a preemption stands in no token count; FLOPs stay 0 unless a flag switches them on; the
+names of V0 are gone.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ DIALECT = Dialect(
             expected=False,
         ),
         Figure(
-            inference.INFERENCE_FLOPS, Sample("vllm:estimated_flops_per_gpu_total"), expected=False
+            inference.INFERENCE_FLOPS,
+            Sample("vllm:estimated_flops_per_gpu_total", silent_zero=True),
+            expected=False,
         ),
         Figure(inference.INFERENCE_TTFT, Sample("vllm:time_to_first_token_seconds")),
         FirstOf(
@@ -113,6 +116,8 @@ DIALECT = Dialect(
         "vllm:request_inference_time_seconds*", "vllm:request_prefill_*", "vllm:request_decode_*",
         "vllm:iteration_tokens_total*", "vllm:estimated_read_bytes_*", "vllm:estimated_write_bytes_*",
         "vllm:spec_decode_num_accepted_tokens_per_pos_total",
+        # Where the cache spills over or is handed on, and how long its blocks live: with flags of their own.
+        "vllm:nixl_*", "vllm:kv_offload_*", "vllm:kv_block_*", "vllm:corrupted_requests*",
         # Settings and states.
         "vllm:cache_config_info", "vllm:engine_sleep_state", "vllm:lora_requests_info",
         # Names of V0 that say nothing new.
