@@ -18,6 +18,7 @@ from exporters.jobs.identity import Devices, Gpus
 from exporters.jobs.prolog import Prolog
 from exporters.jobs.slurm import Squeue
 from exporters.jobs.squeue import Job
+from exporters.jobs.stages import stage, stage_of_job
 from exporters.runtime.source import SourceError
 from exporters.sections import SlurmSection
 from gigawatch.readings import Reading
@@ -53,7 +54,7 @@ class SlurmSource:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.interval, self.deadline = interval, deadline
-        self._gpus, self._command = gpus, section.squeue
+        self._gpus, self._command, self._partitions = gpus, section.squeue, section.partitions
         self._squeue = Squeue(section.squeue, section.node, 0.6 * deadline)
         self._root, proc = root, root / "proc"
         self._sluids: dict[str, str] = {}
@@ -88,12 +89,18 @@ class SlurmSource:
                 failure = None  # squeue need not be installed on a node
         else:
             found = self._told(jobs, devices, unmatched, problems)
-        yield from readings(found, unmatched)
+        yield from readings((self._staged(one) for one in found), unmatched)
         if failure is not None:
             raise failure
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise SourceError("parse", problems[0] + more)
+
+    def _staged(self, holding: Holding) -> Holding:
+        """A holding whose job named no stage, with that of its partition."""
+        return holding._replace(
+            stage=stage(holding.stage) or stage_of_job("", holding.partition, self._partitions)
+        )
 
     def _jobs(self) -> list[Job]:
         """Jobs on this node, from squeue or as it told last."""

@@ -37,7 +37,7 @@ class Holding(NamedTuple):
             self.gpu.gpu, self.gpu.uuid, self.scheduler, self.namespace, self.pod, self.container,
             self.job_id, self.user, self.partition, stage, self.mig_uuid,
         )  # fmt: skip
-        return Reading(workload.GPU_ALLOCATION_INFO, tuple(_clean(label) for label in labels), 1.0)
+        return Reading(workload.GPU_ALLOCATION_INFO, tuple(clean(label) for label in labels), 1.0)
 
 
 class Unmatched:
@@ -67,6 +67,6 @@ def readings(holdings: Iterable[Holding], unmatched: Unmatched) -> Iterator[Read
     yield from unmatched.readings()
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """A label value on one line, free of control characters."""
     return "".join(c if c.isprintable() else "?" for c in text[:_LONGEST])

@@ -7,12 +7,12 @@ read here never changed.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from exporters.jobs.hostlist import HostlistError, expand
+from exporters.jobs.stages import stage_of_job
 
 _HOLDING = {
     "RUNNING", "SUSPENDED", "STOPPED", "COMPLETING", "CONFIGURING", "SIGNALING", "RESIZING", "STAGE_OUT",
@@ -23,12 +23,8 @@ _GRES = re.compile(
 )
 """One kind of device in gres_detail: gpu:h200:4(IDX:0-2,5); mps and shard are shares of GPUs."""
 _SPAN = re.compile(r"^(\d{1,4})(?:-(\d{1,4}))?$")
-_STAGE = re.compile(r"(?:^|[\s,;])stage=([a-z_]+)")
-_JOBS = re.compile(r'"jobs"\s*:\s*\[')
 _MOST = 1024
 """GPUs on a node; more is damage."""
-LARGEST_JOB = 8 << 20
-"""Characters of one job in the answer."""
 
 
 class Job(NamedTuple):
@@ -45,74 +41,9 @@ class Job(NamedTuple):
     sluid: str = ""
 
 
-class SqueueError(ValueError):
-    """A text that is no answer of squeue."""
-
-
-class JobStream:
-    """Takes the answer piece by piece and gives each job as soon as it is whole.
-
-    The older squeue tells of all jobs of a cluster, whatever it was asked: hundreds of megabytes at worst, of
-    which only one job at a time is kept here.
-    """
-
-    def __init__(self) -> None:
-        self._text = ""
-        self._inside = self._over = False
-        self._decoder = json.JSONDecoder()
-        self._enough = 0
-
-    def feed(self, text: str) -> Iterator[dict[str, Any]]:
-        """Jobs that end within this piece."""
-        self._text += text
-        if not self._inside and not self._over:
-            start = _JOBS.search(self._text)
-            if start is None:
-                self._text = self._text[-32:]  # the word may be cut in two
-                return
-            self._inside, self._text = True, self._text[start.end() :]
-        if self._over or len(self._text) < self._enough:
-            return
-        at = 0
-        while self._inside:
-            at = _skip(self._text, at)
-            if at == len(self._text):
-                break
-            if self._text[at] == "]":
-                self._inside, self._over = False, True
-                break
-            try:
-                job, at = self._decoder.raw_decode(self._text, at)
-            except (json.JSONDecodeError, RecursionError):
-                if len(self._text) - at > LARGEST_JOB:
-                    raise SqueueError(f"a job of more than {LARGEST_JOB} characters") from None
-                # Not whole yet. Trying again at each piece would take the square of its length.
-                self._enough = 2 * (len(self._text) - at)
-                break
-            self._enough = 0
-            if isinstance(job, dict):
-                yield job
-        self._text = "" if self._over else self._text[at:]
-
-    def close(self) -> Iterator[dict[str, Any]]:
-        """Jobs that were still waiting for more text. Raises SqueueError if the answer was cut off."""
-        self._enough = 0
-        yield from self.feed("")
-        if not self._over:
-            raise SqueueError(
-                "has no list of jobs" if not self._inside else "was cut off in the list of jobs"
-            )
-
-
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n,":
-        at += 1
-    return at
-
-
 def job_on(job: dict[str, Any], node: str) -> Job | None:
     """The job's part in `node`; None where it has none, or has no GPUs there. Never raises."""
-    job_id = _number(job.get("job_id"))
+    job_id = number(job.get("job_id"))
     states = job.get("job_state")
     named = {str(state).upper() for state in (states if isinstance(states, list) else [states])}
     if job_id is None or not _HOLDING & named:
@@ -123,11 +54,9 @@ def job_on(job: dict[str, Any], node: str) -> Job | None:
     indices, untold = _on_node(job.get("gres_detail"), nodes, node)
     if not indices and not untold and not _has_detail(job) and "COMPLETING" not in named:
         untold = _gpus_asked(job)  # a job that ends may have lost the detail with its GPUs
-    comments = " ".join(_text(job.get(key)) for key in ("admin_comment", "comment"))
-    stage = _STAGE.search(comments)
     return Job(
-        str(job_id), _text(job.get("user_name")), _text(job.get("partition")), stage[1] if stage else "",
-        indices, untold, _text(job.get("sluid")),
+        str(job_id), text(job.get("user_name")), text(job.get("partition")), stage_of_job(comments(job)),
+        indices, untold, text(job.get("sluid")),
     )  # fmt: skip
 
 
@@ -196,11 +125,17 @@ def _has_detail(job: dict[str, Any]) -> bool:
 
 def _gpus_asked(job: dict[str, Any]) -> int:
     """GPUs per node that the job was given in all, where nothing says which."""
-    given = re.search(r"gres/gpu(?::[^=,]+)?=(\d{1,6})", _text(job.get("tres_alloc_str")))
+    given = re.search(r"gres/gpu(?::[^=,]+)?=(\d{1,6})", text(job.get("tres_alloc_str")))
     return -(-int(given[1]) // max(len(_nodes(job)), 1)) if given else 0
 
 
-def _number(value: object) -> int | None:
+def comments(job: Mapping[str, Any]) -> str:
+    """What its owner, or the administrator, wrote beside a job; the administrator's word comes first."""
+    return " ".join(text(job.get(key)) for key in ("admin_comment", "comment"))
+
+
+def number(value: object) -> int | None:
+    """A positive number in any of Slurm's forms; None for anything else."""
     if isinstance(value, dict):
         if value.get("set") is False or value.get("infinite") is True:
             return None
@@ -210,7 +145,8 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """A text in any of Slurm's forms; empty for anything else."""
     if isinstance(value, dict):  # a text in newer schemas may be {"set": ..., "string": ...}
         value = value.get("string")
     return value if isinstance(value, str) else ""

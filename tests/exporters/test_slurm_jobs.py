@@ -19,7 +19,8 @@ from slurm_cluster import GPUS, SlurmCluster
 from exporters.jobs.allocation import SlurmSource
 from exporters.jobs.hostlist import HostlistError, expand
 from exporters.jobs.identity import GpuIdentity, MigIdentity
-from exporters.jobs.squeue import JobStream, SqueueError, job_on
+from exporters.jobs.row_stream import RowsError, RowStream
+from exporters.jobs.squeue import job_on
 from exporters.runtime.source import SourceError
 from exporters.sections import SlurmSection
 from gigawatch.catalogue import workload
@@ -269,7 +270,7 @@ def test_a_cluster_of_jobs_is_read_without_keeping_it(tmp_path: Path) -> None:
 @given(st.integers(1, 400), st.sampled_from(sorted(FIXTURES.glob("*.json"))))
 def test_pieces_of_any_size_give_the_same_jobs(size: int, file: Path) -> None:
     text = file.read_text()
-    stream = JobStream()
+    stream = RowStream("jobs")
     found = [job for at in range(0, len(text), size) for job in stream.feed(text[at : at + size])]
     assert [*found, *stream.close()] == json.loads(text)["jobs"]
 
@@ -277,13 +278,13 @@ def test_pieces_of_any_size_give_the_same_jobs(size: int, file: Path) -> None:
 @settings(max_examples=200)
 @given(st.lists(st.text(alphabet='{}[]",:jobs 1e9\\', max_size=40), max_size=8))
 def test_whatever_squeue_writes(pieces: list[str]) -> None:
-    stream = JobStream()
+    stream = RowStream("jobs")
     try:
         for piece in ['{"jobs": [', *pieces]:
             for job in stream.feed(piece):
                 job_on(job, "gpu02")
         list(stream.close())
-    except SqueueError:
+    except RowsError:
         pass
 
 
