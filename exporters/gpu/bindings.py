@@ -19,6 +19,7 @@ BINDINGS: tuple[Binding, ...] = (
 
 MADE_ELSEWHERE: dict[Metric, str] = {
     gpu.GPU_INFO: "identity functions, exporters.gpu.device",
+    gpu_activity.GPU_PEAK_FLOPS: "table of products, exporters.gpu.peaks",
     gpu.GPU_STATE: "outcome of all reads, exporters.gpu.collector",
     gpu.GPUS_VISIBLE: "enumeration, exporters.gpu.collector; PCI, exporters.gpu.pci",
     gpu.GPU_CAPABILITY_INFO: "what the other rows did not find, exporters.gpu.choice",

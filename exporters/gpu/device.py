@@ -13,6 +13,7 @@ from exporters.gpu.identity import identity_of
 from exporters.gpu.mig import MigReader
 from exporters.gpu.note import MigSeen
 from exporters.gpu.nvml import DriverGone, GpuGone, Handle, Missing, Nvml, decode
+from exporters.gpu.peaks import peak_readings
 from exporters.gpu.plan import Plan
 from exporters.gpu.processes import ProcessReader
 from exporters.gpu.profiler import Profiler
@@ -222,6 +223,7 @@ class GpuSource:
         found = identity_of(snapshot, self._root)
         device.bus, device.minor, device.info = found.bus, found.minor, tuple(found)
         readings.append(Reading(gpu.GPU_INFO, (*self._identity, *found), 1.0))
+        readings += peak_readings(self._identity, found.model)
         up = [row.value for row in readings if row.metric is gpu_links.GPU_NVLINK_UP]
         changed = self._up not in (None, up)  # a link that is down does not have its counters
         self._up = up
