@@ -28,7 +28,7 @@ def page_texts(alert: Alert, options: BuildOptions, dialect: Dialect) -> dict[st
         "summary": render(alert.summary, dialect),
         "description": render(alert.description, dialect),
         "cause": render(alert.cause, dialect),
-        "consequence": render(alert.consequence, dialect),
+        "consequence": render(alert.consequence_text, dialect),
         "action": render(action, dialect),
         "place": place_line(alert.labels),
         "owner": alert.owned_by,

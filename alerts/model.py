@@ -67,6 +67,15 @@ _PLACE = {
     Scope.SITE: "{site}",
     Scope.PROCESS: "{job}",
 }
+_STAKES = {
+    Scope.GPU: ("stake_of_gpu", "stake_of_node"),
+    Scope.NODE: ("stake_of_replica", "stake_of_job", "stake_of_node"),
+    Scope.RACK: ("stake_of_rack",),
+    Scope.LOOP: ("stake_of_loop",),
+    Scope.FEED: ("stake_of_feed",),
+    Scope.SITE: ("stake_of_job",),
+}
+"""What the page of a broken thing says of money: the first whose labels the alert has."""
 OWNERS = {
     Domain.GPU: "GPU operations",
     Domain.NODE: "GPU operations",
@@ -178,6 +187,16 @@ class Alert:
         """Who is called."""
         return self.owner or OWNERS[self.domain]
 
+    @property
+    def consequence_text(self) -> str:
+        """The consequence, and what is at stake in dollars where a page says nothing of money yet."""
+        if self.severity is not Severity.CRITICAL or "{cost_of" in self.consequence:
+            return self.consequence
+        for fact in _STAKES.get(self.scope, ()):
+            if set(text.FACTS[fact].labels) <= self.labels:
+                return f"{self.consequence}{{{fact}}}"
+        return self.consequence
+
     def texts(self) -> tuple[str, ...]:
         """Every text of the alert that is evaluated when it fires."""
         return (
@@ -185,6 +204,6 @@ class Alert:
             self.summary,
             self.description,
             self.cause,
-            self.consequence,
+            self.consequence_text,
             self.first_step,
         )

@@ -32,6 +32,15 @@ def at_node(expr: Expr) -> Expr:
     return many_to_one(expr, "*", recorded(recording.NODE_PLACE), ("site", "node"), bring)
 
 
+def near_node(expr: Expr, *who: str) -> Expr:
+    """As `at_node`, for things that may run where the inventory knows no node: their series, told apart by
+    `who`, stay without hall, row and loop."""
+    known = at_node(expr)
+    keys = ", ".join(("site", "node", *who))
+    text = f"({known.text}) or on ({keys}) {expr.inner}"
+    return Expr(text, known.labels, expr.unit, atom=False)
+
+
 def at_device(expr: Expr, **only: str | Match) -> Expr:
     """Adds role, feed and loop of the facility device; `only` keeps devices of one role."""
     place = recorded(recording.DEVICE_PLACE, **only)

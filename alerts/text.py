@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from string import Formatter
 
-from gigawatch.catalogue import findings, own, site, storage, workload
+from gigawatch.catalogue import findings, own, site, storage, training, workload
 from gigawatch.promql import recording
 
 
@@ -35,6 +35,10 @@ class Fact:
     lists: str
     """The label whose values are listed; empty for a plain figure."""
     placeholder: str
+    money: bool = False
+    """The figure is in dollars per hour."""
+    sentence: str = ""
+    """What the figure stands in (for %s); left out where there is none."""
 
     def prometheus(self) -> str:
         """Template of a rule file. An answer without series shows as `none` or `0`."""
@@ -44,11 +48,22 @@ class Fact:
             # The comma stands before every name but the first.
             item = f"{{{{ if $i }}}}, {{{{ end }}}}{{{{ $s.Labels.{self.lists} }}}}"
             return f"{{{{ range $i, $s := {call} }}}}{item}{{{{ else }}}}none{{{{ end }}}}"
+        if self.money:
+            figure = '${{ . | first | value | printf "%.2f" }}'
+            other = "" if self.sentence else "{{ else }}an unknown sum"
+            return f"{{{{ with {call} }}}}{(self.sentence or '%s') % figure}{other}{{{{ end }}}}"
         return f'{{{{ with {call} }}}}{{{{ . | first | value | printf "%.0f" }}}}{{{{ else }}}}0{{{{ end }}}}'
 
 
 def _backquoted(text: str) -> str:
     return f"`{text}`"
+
+
+def _jobs_cost(labels: tuple[str, ...], where: str, there: str = "") -> Fact:
+    """What the jobs cost that hold GPUs somewhere: `there` is their allocations, if labels do not say it."""
+    held = there or f"{workload.GPU_ALLOCATION_INFO.name}{{{','.join(f'{label}=%q' for label in labels)}}}"
+    query = f"sum({recording.JOB_COST.name} and on (site, job_id) {held}) > 0"
+    return Fact(query, labels, "", "", money=True, sentence=f" The jobs {where} cost %s per hour.")
 
 
 _GPU_AT = recording.GPU_POWER.name
@@ -58,6 +73,50 @@ FACTS = {
     ),
     "gpus_in_rack": Fact(
         f"count({_GPU_AT}{{site=%q,rack=%q}})", ("site", "rack"), "", "the GPUs in the rack"
+    ),
+    "stake_of_gpu": _jobs_cost(("site", "node", "gpu"), "on it"),
+    "stake_of_node": _jobs_cost(("site", "node"), "on the node"),
+    "stake_of_rack": _jobs_cost(("site", "rack"), "in the rack"),
+    "stake_of_loop": _jobs_cost(
+        ("site", "loop"),
+        "on the loop",
+        f"({workload.GPU_ALLOCATION_INFO.name} and on (site, node) "
+        f"{recording.NODE_PLACE.name}{{site=%q,loop=%q}})",
+    ),
+    "stake_of_feed": _jobs_cost(
+        ("site", "feed"),
+        "in its racks",
+        f"({workload.GPU_ALLOCATION_INFO.name} and on (site, rack) "
+        f'{site.DEVICE_INFO.name}{{role="rack_pdu",site=%q,feed=%q}})',
+    ),
+    "stake_of_replica": Fact(
+        f"{recording.REPLICA_COST.name}{{site=%q,engine=%q,model=%q,replica=%q}}",
+        ("site", "engine", "model", "replica"),
+        "",
+        "",
+        money=True,
+        sentence=" Its GPUs cost %s per hour.",
+    ),
+    "stake_of_job": Fact(
+        f"{recording.JOB_COST.name}{{site=%q,job_id=%q}}",
+        ("site", "job_id"),
+        "",
+        "",
+        money=True,
+        sentence=" The job costs %s per hour.",
+    ),
+    "cost_of_gpu": Fact(
+        f"{recording.SITE_USD_PER_GPU_HOUR.name}{{site=%q}}", ("site",), "", "its cost", money=True
+    ),
+    "cost_of_job": Fact(
+        f"{recording.JOB_COST.name}{{site=%q,job_id=%q}}", ("site", "job_id"), "", "its cost", money=True
+    ),
+    "ranks_behind": Fact(
+        f"group by (rank) ({training.TRAINING_RANK_STEP.name}{{site=%q,job_id=%q}} "
+        f"< scalar(max({training.TRAINING_RANK_STEP.name}{{site=%q,job_id=%q}})))",
+        ("site", "job_id", "site", "job_id"),
+        "rank",
+        "the ranks that are behind",
     ),
     "racks_on_feed": Fact(
         f'group by (rack) ({site.DEVICE_INFO.name}{{role="rack_pdu",site=%q,feed=%q}})',
@@ -172,7 +231,8 @@ def _grafana(name: str, form: str) -> str:
 
 def _page(name: str, form: str) -> str:
     if name in FACTS:
-        return f"*{FACTS[name].placeholder}*"
+        shown = FACTS[name].placeholder
+        return f"*{shown}*" if shown else ""
     if name == "value":
         return f"*{_VALUES[form][1] if form in _VALUES else 'value'}*"
     return f"*{name.partition('|')[0]}*"

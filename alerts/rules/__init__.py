@@ -22,6 +22,8 @@ from alerts.rules import (
     gpu_presence,
     gpu_together,
     host,
+    inference_health,
+    inference_load,
     node,
     pci,
     pipeline_node,
@@ -38,6 +40,7 @@ from alerts.rules import (
     storage,
     tokens,
     training,
+    training_lost,
 )
 
 __all__ = ["all_alerts", "by_group", "source_of"]
@@ -57,7 +60,7 @@ _GROUPS: MappingProxyType[str, tuple[ModuleType, ...]] = MappingProxyType(
         "node": (node, fabric, pci, host, disks, storage),
         "power": (power_feeds, power_racks, power_supplies, power_meters),
         "cooling": (cooling_units, cooling_leaks, cooling_temperatures, cooling_air),
-        "tokens": (tokens, training),
+        "tokens": (inference_health, inference_load, tokens, training, training_lost),
         "predictive": (predictive,),
         "pipeline": (
             pipeline_processes,

@@ -75,9 +75,8 @@ ALERTS = (
         "ever.",
         consequence="All its GPUs are held and burn power for nothing.",
         action=Action.RESTART_APP,
-        first_step="Look for alerts on the job's nodes; if there are none, take stack traces and restart "
-        "it from its "
-        "last checkpoint.",
+        first_step="Look for alerts on the job's nodes, and at the ranks behind the others ({ranks_behind}); "
+        "if there is nothing, take stack traces and restart it from its last checkpoint.",
         board="gw-job",
         hold="2m",
         symptom_of=(*_STALLED, "storage"),
