@@ -15,6 +15,7 @@ from gigawatch.promql.expr import (
     below,
     bottomk,
     changes,
+    clamp_max,
     clamp_min,
     count_by,
     differs,
@@ -36,9 +37,11 @@ from gigawatch.promql.expr import (
     rate,
     series,
     sum_by,
+    sum_over_time,
     topk,
 )
-from gigawatch.promql.histograms import buckets, counts, mean, quantile, sums
+from gigawatch.promql.histograms import buckets, counts, mean, quantile, quantile_of, sums
+from gigawatch.promql.joins import otherwise, relabel, sole
 from gigawatch.promql.rule import Recorded, recorded
 
 __all__ = [
@@ -58,6 +61,7 @@ __all__ = [
     "bottomk",
     "buckets",
     "changes",
+    "clamp_max",
     "clamp_min",
     "count_by",
     "counts",
@@ -76,13 +80,18 @@ __all__ = [
     "now",
     "on",
     "one_minus",
+    "otherwise",
     "quantile",
     "quantile_by",
+    "quantile_of",
     "quantile_over_time",
     "rate",
     "recorded",
+    "relabel",
     "series",
+    "sole",
     "sum_by",
+    "sum_over_time",
     "sums",
     "topk",
 ]

@@ -218,6 +218,11 @@ def min_over_time(selector: Selector, window: str) -> Expr:
     return _over_time("min_over_time", selector, window)
 
 
+def sum_over_time(selector: Selector, window: str) -> Expr:
+    """Sum of the samples of a gauge in the window; of use where two such sums are divided."""
+    return _over_time("sum_over_time", selector, window)
+
+
 def quantile_over_time(quantile: float, selector: Selector, window: str) -> Expr:
     """Quantile of a gauge over the window."""
     return _over_time("quantile_over_time", selector, window, f"{number(quantile)}, ")
@@ -323,6 +328,11 @@ def absent(selector: Selector) -> Expr:
 def clamp_min(expr: Expr, floor: float) -> Expr:
     """Values below `floor` become `floor`."""
     return Expr(f"clamp_min({expr.text}, {number(floor)})", expr.labels, expr.unit)
+
+
+def clamp_max(expr: Expr, ceiling: float) -> Expr:
+    """Values above `ceiling` become `ceiling`."""
+    return Expr(f"clamp_max({expr.text}, {number(ceiling)})", expr.labels, expr.unit)
 
 
 def one_minus(expr: Expr) -> Expr:

@@ -35,8 +35,14 @@ def quantile(share: float, metric: Metric, window: str, *by: str, **labels: str 
 
     Buckets of different engines differ: keep the label that tells them apart among `by`.
     """
-    inner = sum_by(rate(buckets(metric, **labels), window), *by, "le")
-    return Expr(f"histogram_quantile({number(share)}, {inner.text})", frozenset(by), metric.unit)
+    return quantile_of(share, sum_by(rate(buckets(metric, **labels), window), *by, "le")).in_unit(metric.unit)
+
+
+def quantile_of(share: float, rates: Expr) -> Expr:
+    """Quantile of observations whose rates up to each edge `le` are given."""
+    if rates.labels is None or "le" not in rates.labels:
+        raise PromQLError(f"'{rates.text}' has no label 'le'")
+    return Expr(f"histogram_quantile({number(share)}, {rates.text})", rates.labels - {"le"}, rates.unit)
 
 
 def mean(metric: Metric, window: str, *by: str, **labels: str | Match) -> Expr:

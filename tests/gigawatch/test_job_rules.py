@@ -260,7 +260,8 @@ def test_generated_tokens_go_to_the_job_that_alone_holds_the_gpus(tmp_path: Path
         },
         {
             rec.JOB_INFERENCE_TOKENS.name: [(job("prod/chat"), 100), (job("prod/pair"), 200)],
-            rec.NAMESPACE_INFERENCE_TOKENS.name: [(namespace("prod"), 300)],
+            # c as well: both of its GPUs are the namespace's, whichever pod holds them.
+            rec.NAMESPACE_INFERENCE_TOKENS.name: [(namespace("prod"), 400)],
         },
     )
 

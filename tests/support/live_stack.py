@@ -48,8 +48,11 @@ class Stack:
         return {row["metric"]["alertname"] for row in self.query('ALERTS{alertstate="firing"}')}
 
 
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """What the condition returns once it is true; a failure that says what did not come."""
+def until(
+    condition: Callable[[], Any], seconds: float, what: str, instead: Callable[[], object] = str
+) -> Any:
+    """What the condition returns once it is true; a failure that says what did not come, and what there was
+    instead."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -58,7 +61,8 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
             found = None
         if found:
             return found
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}; instead: {instead()}")
         time.sleep(0.5)
 
 

@@ -1,27 +1,11 @@
-"""THE recording rules: from GPU and device to node, rack, loop, model, job, user and site, a file for each.
+"""THE recording rules: from GPU and device to node, rack, loop, replica, model, job and site, a file each.
 
 Every rule aggregates both sides of an operation to the same labels first, so that a missing input makes one
-figure absent and never wrong.
+figure absent and never wrong. Constants are rules, or small bundles of rules (scopes, quantiles, windows).
 """
 
 from __future__ import annotations
 
-from functools import cache
-
-from gigawatch.promql.recording import (
-    charge,
-    cost,
-    gpu,
-    held,
-    job,
-    loop,
-    model,
-    node,
-    place,
-    rack,
-    site,
-    tenant,
-)
 from gigawatch.promql.recording.charge import (
     JOB_COST,
     JOB_COST_IDLE,
@@ -30,26 +14,50 @@ from gigawatch.promql.recording.charge import (
     USER_COST,
     USER_COST_IDLE,
 )
-from gigawatch.promql.recording.common import (
-    WINDOW,
-)
+from gigawatch.promql.recording.common import LONG_WINDOW, WINDOW
 from gigawatch.promql.recording.cost import (
-    MODEL_USD_PER_MTOKEN,
+    LOOP_COST,
+    NODE_COST,
+    RACK_COST,
     SITE_COST,
     SITE_COST_CAPEX,
     SITE_COST_ENERGY,
     SITE_COST_FIXED,
-    SITE_USD_PER_MTOKEN,
+    SITE_USD_PER_GPU_HOUR,
 )
-from gigawatch.promql.recording.gpu import (
-    GPU_MARGIN,
-    GPU_POWER,
+from gigawatch.promql.recording.drawn import REPLICA_COST, REPLICA_POWER
+from gigawatch.promql.recording.efficiency import (
+    JOB_DRAWN,
+    JOB_TOKENS_5M,
+    JOB_TPJ,
+    JOB_TRAINING_TPJ,
+    MODEL_TOKENS_KNOWN,
+    MODEL_TOKENS_PER_JOULE,
+    MODEL_TPJ,
+    MODEL_TRAINING_TPJ,
+    NAMESPACE_TPJ,
+    NAMESPACE_TRAINING_TPJ,
+    RACK_TPJ,
+    RACK_TRAINING_TPJ,
+    SITE_TOKENS_KNOWN,
+    SITE_TOKENS_PER_JOULE,
+    SITE_TPJ,
+    SITE_TRAINING_TPJ,
+    USER_TPJ,
+    USER_TRAINING_TPJ,
 )
-from gigawatch.promql.recording.held import (
-    GPU_BUSIEST,
-    GPU_SHARE,
-    GPU_SHARE_IDLE,
+from gigawatch.promql.recording.flops import (
+    GPU_OFU,
+    JOB_MFU,
+    JOB_MODEL_FLOPS,
+    JOB_OFU,
+    JOB_PEAK_FLOPS,
+    MODEL_MFU,
+    REPLICA_MFU,
 )
+from gigawatch.promql.recording.generated import REPLICA_PROMPT_TOKENS, REPLICA_TOKENS
+from gigawatch.promql.recording.gpu import GPU_ENERGY_RATE, GPU_MARGIN, GPU_PLACE, GPU_POWER
+from gigawatch.promql.recording.held import GPU_BUSIEST, GPU_SHARE, GPU_SHARE_IDLE
 from gigawatch.promql.recording.job import (
     DATA_STALL,
     JOB_ENERGY_RATE,
@@ -75,21 +83,37 @@ from gigawatch.promql.recording.model import (
     MODEL_REQUESTS_RUNNING,
     MODEL_REQUESTS_WAITING,
     MODEL_TOKENS,
-    MODEL_TOKENS_PER_JOULE,
+)
+from gigawatch.promql.recording.money import (
+    JOB_USD_PER_MTOKEN_1H,
+    JOB_USD_PER_MTRAINING_1H,
+    MODEL_COST,
+    MODEL_USD_PER_MCOMPUTED_1H,
+    MODEL_USD_PER_MTOKEN,
+    MODEL_USD_PER_MTOKEN_1H,
+    MODEL_USD_PER_MTRAINING_1H,
+    NAMESPACE_USD_PER_MTOKEN_1H,
+    NAMESPACE_USD_PER_MTRAINING_1H,
+    RACK_USD_PER_MTOKEN_1H,
+    SITE_USD_PER_MCOMPUTED_1H,
+    SITE_USD_PER_MTOKEN,
+    SITE_USD_PER_MTOKEN_1H,
+    SITE_USD_PER_MTRAINING_1H,
+    USER_USD_PER_MTOKEN_1H,
+    USER_USD_PER_MTRAINING_1H,
 )
 from gigawatch.promql.recording.node import (
     NODE_GPU_POWER,
     NODE_GPUS_OK,
     NODE_MARGIN,
+    NODE_POWER,
     NODE_TEMPERATURE,
     NODE_TOKENS,
     NODE_UTILIZATION,
 )
-from gigawatch.promql.recording.place import (
-    DEVICE_PLACE,
-    LOOP_PLACE,
-    NODE_PLACE,
-)
+from gigawatch.promql.recording.order import all_rules, groups
+from gigawatch.promql.recording.owner import REPLICA_JOB, REPLICA_NAMESPACE, REPLICA_USER
+from gigawatch.promql.recording.place import DEVICE_PLACE, LOOP_PLACE, NODE_PLACE
 from gigawatch.promql.recording.rack import (
     RACK_BUDGET_USED,
     RACK_GPU_POWER,
@@ -100,6 +124,23 @@ from gigawatch.promql.recording.rack import (
     RACK_TOKENS,
     RACK_UTILIZATION,
 )
+from gigawatch.promql.recording.replica import GPU_REPLICA_SHARE, REPLICA_GPUS, REPLICA_MODELS
+from gigawatch.promql.recording.serving import (
+    BURN,
+    BURN_WINDOWS,
+    ENGINE_ACCEPTANCE,
+    ENGINE_CACHE_HIT,
+    ENGINE_DURATION,
+    ENGINE_ERRORS,
+    ENGINE_ITL,
+    ENGINE_KV_USAGE,
+    ENGINE_PREEMPTIONS,
+    ENGINE_QUEUE_TIME,
+    ENGINE_REQUESTS,
+    ENGINE_SATURATION,
+    ENGINE_TPOT,
+    ENGINE_TTFT,
+)
 from gigawatch.promql.recording.site import (
     SITE_FACILITY_POWER,
     SITE_GPU_POWER,
@@ -109,9 +150,20 @@ from gigawatch.promql.recording.site import (
     SITE_MARGIN,
     SITE_PUE,
     SITE_TOKENS,
-    SITE_TOKENS_PER_JOULE,
     SITE_TRAINING_TOKENS,
     SITE_UTILIZATION,
+)
+from gigawatch.promql.recording.stage import (
+    JOB_STAGE,
+    STAGE_COST,
+    STAGE_GPUS,
+    STAGE_GPUS_PENDING,
+    STAGE_JOBS_PENDING,
+    STAGE_OLDEST_PENDING,
+    STAGE_POWER,
+    STAGE_QUEUE_MAX,
+    STAGE_QUEUE_MEAN,
+    STAGE_UTILIZATION,
 )
 from gigawatch.promql.recording.tenant import (
     NAMESPACE_ENERGY_RATE,
@@ -129,113 +181,48 @@ from gigawatch.promql.recording.tenant import (
     USER_TOKENS,
     USER_UTILIZATION,
 )
-from gigawatch.promql.rule import Recorded
+from gigawatch.promql.recording.training import (
+    JOB_CHECKPOINT_SHARE,
+    JOB_GOODPUT,
+    JOB_LOST,
+    JOB_STEP_TIME,
+    JOB_WAIT,
+    JOB_WAIT_LEAST,
+)
+from gigawatch.promql.recording.utilisation import JOB_BUSY, JOB_PRODUCTIVE, RACK_SPLIT, SITE_SPLIT
 
 __all__ = [
-    "DATA_STALL",
-    "DEVICE_PLACE",
-    "GPU_BUSIEST",
-    "GPU_MARGIN",
-    "GPU_POWER",
-    "GPU_SHARE",
-    "GPU_SHARE_IDLE",
-    "JOB_COST",
-    "JOB_COST_IDLE",
-    "JOB_ENERGY_RATE",
-    "JOB_GPUS",
-    "JOB_GPUS_IDLE",
-    "JOB_INFERENCE_TOKENS",
-    "JOB_POWER",
-    "JOB_TOKENS",
-    "JOB_UTILIZATION",
-    "LOOP_CAPACITY_USED",
-    "LOOP_FLOW",
-    "LOOP_FLOW_RATIO",
-    "LOOP_GPU_POWER",
-    "LOOP_HEAT",
-    "LOOP_MARGIN",
-    "LOOP_PLACE",
-    "LOOP_RETURN",
-    "LOOP_SUPPLY",
-    "MODEL_POWER",
-    "MODEL_REQUESTS_RUNNING",
-    "MODEL_REQUESTS_WAITING",
-    "MODEL_TOKENS",
-    "MODEL_TOKENS_PER_JOULE",
-    "MODEL_USD_PER_MTOKEN",
-    "NAMESPACE_COST",
-    "NAMESPACE_COST_IDLE",
-    "NAMESPACE_ENERGY_RATE",
-    "NAMESPACE_GPUS",
-    "NAMESPACE_GPUS_IDLE",
-    "NAMESPACE_INFERENCE_TOKENS",
-    "NAMESPACE_POWER",
-    "NAMESPACE_TOKENS",
-    "NAMESPACE_UTILIZATION",
-    "NODE_GPUS_OK",
-    "NODE_GPU_POWER",
-    "NODE_MARGIN",
-    "NODE_PLACE",
-    "NODE_TEMPERATURE",
-    "NODE_TOKENS",
-    "NODE_UTILIZATION",
-    "RACK_BUDGET_USED",
-    "RACK_GPU_POWER",
-    "RACK_INLET",
-    "RACK_MARGIN",
-    "RACK_POWER",
-    "RACK_SIDE_POWER",
-    "RACK_TOKENS",
-    "RACK_UTILIZATION",
-    "SITE_COST",
-    "SITE_COST_CAPEX",
-    "SITE_COST_ENERGY",
-    "SITE_COST_FIXED",
-    "SITE_FACILITY_POWER",
-    "SITE_GPUS_ALLOCATED",
-    "SITE_GPUS_OK",
-    "SITE_GPU_POWER",
-    "SITE_IT_POWER",
-    "SITE_MARGIN",
-    "SITE_PUE",
-    "SITE_TOKENS",
-    "SITE_TOKENS_PER_JOULE",
-    "SITE_TRAINING_TOKENS",
-    "SITE_USD_PER_MTOKEN",
-    "SITE_UTILIZATION",
-    "USER_COST",
-    "USER_COST_IDLE",
-    "USER_ENERGY_RATE",
-    "USER_GPUS",
-    "USER_GPUS_IDLE",
-    "USER_INFERENCE_TOKENS",
-    "USER_POWER",
-    "USER_TOKENS",
-    "USER_UTILIZATION",
-    "WINDOW",
-    "all_rules",
-    "groups",
-]
-
-_LEVELS = (place, gpu, held, node, rack, loop, model, job, site, cost, tenant, charge)
-
-
-@cache
-def groups() -> dict[str, tuple[Recorded, ...]]:
-    """All rules by evaluation group, each group in an order in which inputs come before their users."""
-    by_level: dict[str, list[Recorded]] = {}
-    for rule in all_rules():
-        by_level.setdefault(rule.name.split(":", 1)[0], []).append(rule)
-    # Models and sites feed on each other: they share one group, in the order of the rules.
-    by_level["site"] = by_level.pop("model") + by_level["site"]
-    by_level["site"].sort(key=all_rules().index)
-    return {f"gigawatch-{level}": tuple(rules) for level, rules in by_level.items()}
-
-
-@cache
-def all_rules() -> tuple[Recorded, ...]:
-    """All recording rules, level after level, each in the order of its file."""
-    found: dict[Recorded, None] = {}
-    for level in _LEVELS:
-        found.update((value, None) for value in vars(level).values() if isinstance(value, Recorded))
-    return tuple(found)
+    "BURN", "BURN_WINDOWS", "DATA_STALL", "DEVICE_PLACE", "ENGINE_ACCEPTANCE", "ENGINE_CACHE_HIT",
+    "ENGINE_DURATION", "ENGINE_ERRORS", "ENGINE_ITL", "ENGINE_KV_USAGE", "ENGINE_PREEMPTIONS",
+    "ENGINE_QUEUE_TIME", "ENGINE_REQUESTS", "ENGINE_SATURATION", "ENGINE_TPOT", "ENGINE_TTFT", "GPU_BUSIEST",
+    "GPU_ENERGY_RATE", "GPU_MARGIN", "GPU_OFU", "GPU_PLACE", "GPU_POWER", "GPU_REPLICA_SHARE", "GPU_SHARE",
+    "GPU_SHARE_IDLE", "JOB_BUSY", "JOB_CHECKPOINT_SHARE", "JOB_COST", "JOB_COST_IDLE", "JOB_DRAWN",
+    "JOB_ENERGY_RATE", "JOB_GOODPUT", "JOB_GPUS", "JOB_GPUS_IDLE", "JOB_INFERENCE_TOKENS", "JOB_LOST",
+    "JOB_MFU", "JOB_MODEL_FLOPS", "JOB_OFU", "JOB_PEAK_FLOPS", "JOB_POWER", "JOB_PRODUCTIVE", "JOB_STAGE",
+    "JOB_STEP_TIME", "JOB_TOKENS", "JOB_TOKENS_5M", "JOB_TPJ", "JOB_TRAINING_TPJ", "JOB_USD_PER_MTOKEN_1H",
+    "JOB_USD_PER_MTRAINING_1H", "JOB_UTILIZATION", "JOB_WAIT", "JOB_WAIT_LEAST", "LONG_WINDOW",
+    "LOOP_CAPACITY_USED", "LOOP_COST", "LOOP_FLOW", "LOOP_FLOW_RATIO", "LOOP_GPU_POWER", "LOOP_HEAT",
+    "LOOP_MARGIN", "LOOP_PLACE", "LOOP_RETURN", "LOOP_SUPPLY", "MODEL_COST", "MODEL_MFU", "MODEL_POWER",
+    "MODEL_REQUESTS_RUNNING", "MODEL_REQUESTS_WAITING", "MODEL_TOKENS", "MODEL_TOKENS_KNOWN",
+    "MODEL_TOKENS_PER_JOULE", "MODEL_TPJ", "MODEL_TRAINING_TPJ", "MODEL_USD_PER_MCOMPUTED_1H",
+    "MODEL_USD_PER_MTOKEN", "MODEL_USD_PER_MTOKEN_1H", "MODEL_USD_PER_MTRAINING_1H", "NAMESPACE_COST",
+    "NAMESPACE_COST_IDLE", "NAMESPACE_ENERGY_RATE", "NAMESPACE_GPUS", "NAMESPACE_GPUS_IDLE",
+    "NAMESPACE_INFERENCE_TOKENS", "NAMESPACE_POWER", "NAMESPACE_TOKENS", "NAMESPACE_TPJ",
+    "NAMESPACE_TRAINING_TPJ", "NAMESPACE_USD_PER_MTOKEN_1H", "NAMESPACE_USD_PER_MTRAINING_1H",
+    "NAMESPACE_UTILIZATION", "NODE_COST", "NODE_GPUS_OK", "NODE_GPU_POWER", "NODE_MARGIN", "NODE_PLACE",
+    "NODE_POWER", "NODE_TEMPERATURE", "NODE_TOKENS", "NODE_UTILIZATION", "RACK_BUDGET_USED", "RACK_COST",
+    "RACK_GPU_POWER", "RACK_INLET", "RACK_MARGIN", "RACK_POWER", "RACK_SIDE_POWER", "RACK_SPLIT",
+    "RACK_TOKENS", "RACK_TPJ", "RACK_TRAINING_TPJ", "RACK_USD_PER_MTOKEN_1H", "RACK_UTILIZATION",
+    "REPLICA_COST", "REPLICA_GPUS", "REPLICA_JOB", "REPLICA_MFU", "REPLICA_MODELS", "REPLICA_NAMESPACE",
+    "REPLICA_POWER", "REPLICA_PROMPT_TOKENS", "REPLICA_TOKENS", "REPLICA_USER", "SITE_COST",
+    "SITE_COST_CAPEX", "SITE_COST_ENERGY", "SITE_COST_FIXED", "SITE_FACILITY_POWER", "SITE_GPUS_ALLOCATED",
+    "SITE_GPUS_OK", "SITE_GPU_POWER", "SITE_IT_POWER", "SITE_MARGIN", "SITE_PUE", "SITE_SPLIT", "SITE_TOKENS",
+    "SITE_TOKENS_KNOWN", "SITE_TOKENS_PER_JOULE", "SITE_TPJ", "SITE_TRAINING_TOKENS", "SITE_TRAINING_TPJ",
+    "SITE_USD_PER_GPU_HOUR", "SITE_USD_PER_MCOMPUTED_1H", "SITE_USD_PER_MTOKEN", "SITE_USD_PER_MTOKEN_1H",
+    "SITE_USD_PER_MTRAINING_1H", "SITE_UTILIZATION", "STAGE_COST", "STAGE_GPUS", "STAGE_GPUS_PENDING",
+    "STAGE_JOBS_PENDING", "STAGE_OLDEST_PENDING", "STAGE_POWER", "STAGE_QUEUE_MAX", "STAGE_QUEUE_MEAN",
+    "STAGE_UTILIZATION", "USER_COST", "USER_COST_IDLE", "USER_ENERGY_RATE", "USER_GPUS", "USER_GPUS_IDLE",
+    "USER_INFERENCE_TOKENS", "USER_POWER", "USER_TOKENS", "USER_TPJ", "USER_TRAINING_TPJ",
+    "USER_USD_PER_MTOKEN_1H", "USER_USD_PER_MTRAINING_1H", "USER_UTILIZATION", "WINDOW",
+    "all_rules", "groups",
+]  # fmt: skip

@@ -1,12 +1,11 @@
-"""Cost of the site per hour, and of a million tokens."""
+"""Cost of the site per hour, and of the GPUs of its parts."""
 
 from __future__ import annotations
 
 from gigawatch.catalogue import Unit, site
-from gigawatch.promql.expr import Expr, many_to_one, max_by, one_minus, series, sum_by
-from gigawatch.promql.recording.common import HOURS_PER_YEAR, SITE
-from gigawatch.promql.recording.model import MODEL_POWER, MODEL_TOKENS
-from gigawatch.promql.recording.site import SITE_FACILITY_POWER, SITE_GPU_POWER, SITE_TOKENS
+from gigawatch.promql.expr import Expr, join, many_to_one, matches, max_by, one_minus, series, sum_by
+from gigawatch.promql.recording.common import HOURS_PER_YEAR, LOOP, NODE, RACK, SITE
+from gigawatch.promql.recording.site import SITE_FACILITY_POWER, SITE_GPU_POWER
 from gigawatch.promql.rule import Recorded, recorded
 
 
@@ -51,23 +50,30 @@ SITE_COST = Recorded(
     "What the site costs per hour.",
     Unit.USD_PER_HOUR,
 )
-_serving_share = sum_by(recorded(MODEL_POWER), *SITE) / (recorded(SITE_GPU_POWER) > 0)
-SITE_USD_PER_MTOKEN = Recorded(
-    "site:aif_usd_per_million_tokens:rate1m",
-    (recorded(SITE_COST) * _serving_share / 3600 / (recorded(SITE_TOKENS) > 0) * 1e6).in_unit(
-        Unit.USD_PER_MILLION_TOKENS
-    ),
-    "Cost of a million generated tokens; serving is charged by its share of GPU power (an estimate).",
-    Unit.USD_PER_MILLION_TOKENS,
+_owned = _per_site(series(site.GPUS_OWNED)) > 0
+COST_OF_GPU = (recorded(SITE_COST_CAPEX) + recorded(SITE_COST_FIXED)) / _owned
+"""Dollars per hour of one GPU of the site, its energy apart."""
+ENERGY_COST_OF_WATT = recorded(SITE_COST_ENERGY) / (recorded(SITE_GPU_POWER) > 0)
+"""Dollars per hour of the energy that a site buys, for each watt of its GPUs."""
+SITE_USD_PER_GPU_HOUR = Recorded(
+    "site:aif_usd_per_gpu_hour:sum",
+    (recorded(SITE_COST) / _owned).in_unit(Unit.USD_PER_HOUR),
+    "What one GPU of the site costs per hour, used or not: the site's cost by the GPUs it owns.",
+    Unit.USD_PER_HOUR,
 )
-MODEL_USD_PER_MTOKEN = Recorded(
-    "model:aif_usd_per_million_tokens:rate1m",
-    many_to_one(
-        (recorded(MODEL_POWER) / 3600 / (recorded(MODEL_TOKENS) > 0) * 1e6),
-        "*",
-        (recorded(SITE_COST) / (recorded(SITE_GPU_POWER) > 0)),
-        SITE,
-    ).in_unit(Unit.USD_PER_MILLION_TOKENS),
-    "Cost of a million tokens generated with a model, charged by its share of GPU power (an estimate).",
-    Unit.USD_PER_MILLION_TOKENS,
-)
+_gpus = max_by(series(site.GPUS_EXPECTED), *NODE)
+
+
+def _cost_of(gpus: Expr, level: str, place: str) -> Recorded:
+    return Recorded(
+        f"{level}:aif_cost_usd_per_hour:sum",
+        many_to_one(gpus, "*", recorded(SITE_USD_PER_GPU_HOUR), SITE).in_unit(Unit.USD_PER_HOUR),
+        f"What the GPUs {place} cost per hour, whether they work or not.",
+        Unit.USD_PER_HOUR,
+    )
+
+
+NODE_COST = _cost_of(_gpus, "node", "of a node")
+RACK_COST = _cost_of(sum_by(_gpus, *RACK), "rack", "of a rack")
+_on_loop = join(_gpus, site.NODE_INFO, ("site", "node"), ("loop",), loop=matches(".+"))
+LOOP_COST = _cost_of(sum_by(_on_loop, *LOOP), "loop", "on a cooling loop")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from gigawatch.catalogue import Unit, gpu, site
-from gigawatch.promql.expr import join, min_by, series
-from gigawatch.promql.recording.common import NODE, gpu_power
+from gigawatch.promql.expr import Expr, join, max_by, min_by, rate, series
+from gigawatch.promql.joins import otherwise, sole
+from gigawatch.promql.recording.common import LONG_WINDOW, NODE, WINDOW, gpu_power
 from gigawatch.promql.rule import Recorded
 
 GPU_POWER = Recorded(
@@ -23,4 +24,30 @@ GPU_MARGIN = Recorded(
     ),
     "Kelvin left until each GPU slows down, with place and cooling loop.",
     Unit.CELSIUS,
+)
+_by_state = max_by(series(gpu.GPU_STATE, state="ok"), *NODE, "uuid")
+GPU_PLACE = Recorded(
+    "gpu:aif_place:info",
+    sole(otherwise(_by_state, max_by(gpu_power, *NODE, "uuid"), "site", "uuid"), "site", "uuid") * 0 + 1,
+    "Rack and node of each GPU; none while one shows up at two nodes. Always 1.",
+    Unit.COUNT,
+)
+
+
+def _energy(window: str) -> Expr:
+    # One that shows under two indices, or at two nodes, for a while is still one.
+    return max_by(rate(series(gpu.GPU_ENERGY), window), "site", "uuid")
+
+
+GPU_ENERGY_RATE = Recorded(
+    "gpu:aif_gpu_energy_joules:rate1m",
+    _energy(WINDOW),
+    "Power of each GPU from its energy counter, over one minute.",
+    Unit.WATTS,
+)
+GPU_ENERGY_RATE_LONG = Recorded(
+    "gpu:aif_gpu_energy_joules:rate5m",
+    _energy(LONG_WINDOW),
+    "Power of each GPU from its energy counter, over five minutes.",
+    Unit.WATTS,
 )

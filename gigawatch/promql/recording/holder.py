@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gigawatch.catalogue import Unit, gpu, site
-from gigawatch.promql.expr import Expr, count_by, many_to_one, matches, max_by, on, rate, series, sum_by
-from gigawatch.promql.recording.common import SITE, WINDOW
-from gigawatch.promql.recording.cost import SITE_COST_CAPEX, SITE_COST_ENERGY, SITE_COST_FIXED
+from gigawatch.catalogue import Unit, gpu
+from gigawatch.promql.expr import Expr, many_to_one, matches, max_by, on, rate, series, sum_by
+from gigawatch.promql.joins import sole
+from gigawatch.promql.recording.common import PAIR, SITE, WINDOW
+from gigawatch.promql.recording.cost import COST_OF_GPU, ENERGY_COST_OF_WATT
+from gigawatch.promql.recording.generated import REPLICA_TOKENS
 from gigawatch.promql.recording.held import GPU_SHARE, GPU_SHARE_IDLE
-from gigawatch.promql.recording.site import SITE_GPU_POWER
 from gigawatch.promql.rule import Recorded, recorded
 
 _DEVICE = ("site", "uuid")
@@ -86,14 +87,30 @@ class Holder:
             Unit.COUNT,
         )
 
+    def generated(self, owner: Recorded) -> Recorded:
+        """Tokens of the replicas that are the holder's."""
+        return Recorded(
+            f"{self.level}:aif_inference_tokens:rate1m",
+            self.over_replicas(recorded(REPLICA_TOKENS), owner),
+            f"Tokens generated per second by the engines on GPUs that {self.who} alone holds.",
+            Unit.TOKENS_PER_SECOND,
+        )
+
+    def over_replicas(self, values: Expr, owner: Recorded) -> Expr:
+        """A figure of each replica, summed over those that are the holder's."""
+        return sum_by(many_to_one(values, "*", recorded(owner), PAIR, (self.label,)), *self.by)
+
+    def over_jobs(self, values: Expr) -> Expr:
+        """A figure of each job, summed over the jobs that belong to one holder alone."""
+        pairs = max_by(self._shares, "site", "job_id", self.label)
+        alone = sole(pairs, "site", "job_id") * 0 + 1
+        return sum_by(many_to_one(values, "*", alone, ("site", "job_id"), (self.label,)), *self.by)
+
     def tokens(self, of_job: Recorded, text: str) -> Recorded:
         """Tokens of the holder's jobs; of jobs that belong to one holder alone."""
-        pairs = max_by(self._shares, "site", "job_id", self.label)
-        sole = on(pairs, "and", count_by(pairs, "site", "job_id").equals(1), "site", "job_id")
-        joined = many_to_one(recorded(of_job), "*", sole, ("site", "job_id"), (self.label,))
         return Recorded(
             of_job.name.replace("job:", f"{self.level}:", 1),
-            sum_by(joined, *self.by),
+            self.over_jobs(recorded(of_job)),
             text,
             Unit.TOKENS_PER_SECOND,
         )
@@ -104,11 +121,11 @@ class Holder:
         What nobody holds stays with the site, so that the sum over holders never exceeds the site's cost.
         """
         watts = recorded(power).or_(recorded(gpus) * 0)
-        energy = recorded(SITE_COST_ENERGY) / (recorded(SITE_GPU_POWER) > 0)
         return Recorded(
             f"{self.level}:aif_cost_usd_per_hour:sum",
             (
-                many_to_one(recorded(gpus), "*", _per_gpu(), SITE) + many_to_one(watts, "*", energy, SITE)
+                many_to_one(recorded(gpus), "*", COST_OF_GPU, SITE)
+                + many_to_one(watts, "*", ENERGY_COST_OF_WATT, SITE)
             ).in_unit(Unit.USD_PER_HOUR),
             f"What {self.who} costs: capital and fixed cost of the site by GPUs held, used or not, and its "
             "energy by GPU power.",
@@ -119,17 +136,10 @@ class Holder:
         """Part of `cost`, without energy."""
         return Recorded(
             f"{self.level}:aif_cost_usd_per_hour:idle15m",
-            many_to_one(recorded(idle), "*", _per_gpu(), SITE).in_unit(Unit.USD_PER_HOUR),
+            many_to_one(recorded(idle), "*", COST_OF_GPU, SITE).in_unit(Unit.USD_PER_HOUR),
             f"Capital and fixed cost of the GPUs that {self.who} has held for 15 minutes without using them.",
             Unit.USD_PER_HOUR,
         )
-
-
-def _per_gpu() -> Expr:
-    """Dollars per hour of one GPU of the site, its energy apart."""
-    return (recorded(SITE_COST_CAPEX) + recorded(SITE_COST_FIXED)) / (
-        max_by(series(site.GPUS_OWNED), *SITE) > 0
-    )
 
 
 JOB = Holder("job", "job_id", "a job")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from gigawatch.catalogue import Unit, gpu, host, inference, training
+from gigawatch.catalogue import Unit, gpu, host, training
 from gigawatch.promql.expr import (
     above,
     avg_over_time,
     below,
-    count_by,
     many_to_one,
     max_by,
-    on,
     rate,
     series,
     sum_by,
@@ -18,6 +16,7 @@ from gigawatch.promql.expr import (
 from gigawatch.promql.recording.common import NODE, WINDOW
 from gigawatch.promql.recording.held import GPU_SHARE
 from gigawatch.promql.recording.holder import JOB
+from gigawatch.promql.recording.owner import REPLICA_JOB
 from gigawatch.promql.rule import Recorded, recorded
 
 STALL_LOAD = 0.2
@@ -40,34 +39,7 @@ JOB_TOKENS = Recorded(
 JOB_ENERGY_RATE = JOB.energy_rate()
 JOB_GPUS_IDLE = JOB.gpus_idle()
 
-# A replica's tokens belong to the job that holds its GPUs. Where a GPU has several holders, or the GPUs of a
-# replica have different ones, nobody can say whose tokens they are: they are nobody's.
-_REPLICA = ("site", "node", "engine", "model", "replica")
-_pairs = max_by(recorded(GPU_SHARE), *_DEVICE, "job_id")
-_sole = on(_pairs, "and", count_by(_pairs, *_DEVICE).equals(1), *_DEVICE)
-_served = max_by(
-    many_to_one(
-        max_by(series(inference.INFERENCE_GPU_INFO), *_REPLICA, "uuid"), "*", _sole, _DEVICE, ("job_id",)
-    ),
-    *_REPLICA,
-    "job_id",
-)
-_owner = on(_served, "and", count_by(_served, *_REPLICA).equals(1), *_REPLICA)
-JOB_INFERENCE_TOKENS = Recorded(
-    "job:aif_inference_tokens:rate1m",
-    sum_by(
-        many_to_one(
-            sum_by(rate(series(inference.INFERENCE_TOKENS, kind="generation"), WINDOW), *_REPLICA),
-            "*",
-            _owner,
-            _REPLICA,
-            ("job_id",),
-        ),
-        *JOB.by,
-    ),
-    "Tokens generated per second by the engines on a job's GPUs, where one job alone holds them.",
-    Unit.TOKENS_PER_SECOND,
-)
+JOB_INFERENCE_TOKENS = JOB.generated(REPLICA_JOB)
 
 _waits = below(max_by(avg_over_time(series(gpu.GPU_UTILIZATION, engine="gpu"), _SPAN), *_DEVICE), STALL_LOAD)
 _pressed = above(

@@ -1,38 +1,25 @@
-"""Model: what is served, with what power."""
+"""Model: what is served, and with what power."""
 
 from __future__ import annotations
 
-from gigawatch.catalogue import Unit, gpu, inference
-from gigawatch.promql.expr import many_to_one, max_by, rate, series, sum_by
-from gigawatch.promql.recording.common import MODEL, WINDOW
+from gigawatch.catalogue import Unit, inference
+from gigawatch.promql.expr import series, sum_by
+from gigawatch.promql.recording.common import MODEL
+from gigawatch.promql.recording.generated import REPLICA_GPU_POWER, REPLICA_TOKENS
 from gigawatch.promql.rule import Recorded, recorded
 
 MODEL_TOKENS = Recorded(
     "model:aif_inference_tokens:rate1m",
-    sum_by(rate(series(inference.INFERENCE_TOKENS, kind="generation"), WINDOW), *MODEL),
+    sum_by(recorded(REPLICA_TOKENS), *MODEL),
     "Tokens generated per second with a model.",
     Unit.TOKENS_PER_SECOND,
 )
 MODEL_POWER = Recorded(
     "model:aif_gpu_power_watts:sum",
-    sum_by(
-        many_to_one(
-            max_by(rate(series(gpu.GPU_ENERGY), WINDOW), "site", "uuid"),
-            "*",
-            max_by(series(inference.INFERENCE_GPU_INFO), "site", "uuid", "model"),
-            ("site", "uuid"),
-            ("model",),
-        ),
-        *MODEL,
-    ),
-    "Power of the GPUs that serve a model (from their energy counters).",
+    sum_by(recorded(REPLICA_GPU_POWER), *MODEL),
+    "Power of the GPUs that serve a model (from their energy counters); replicas whose GPUs do not all tell "
+    "it are left out.",
     Unit.WATTS,
-)
-MODEL_TOKENS_PER_JOULE = Recorded(
-    "model:aif_tokens_per_joule:gpu",
-    (recorded(MODEL_TOKENS) / (recorded(MODEL_POWER) > 0)).in_unit(Unit.TOKENS_PER_JOULE),
-    "Tokens generated per joule of GPU energy, per model.",
-    Unit.TOKENS_PER_JOULE,
 )
 MODEL_REQUESTS_RUNNING = Recorded(
     "model:aif_inference_requests_running:sum",

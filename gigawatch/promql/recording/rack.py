@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gigawatch.catalogue import Unit, facility, gpu, inference, site
-from gigawatch.promql.expr import avg_by, many_to_one, max_by, min_by, on, rate, series, sum_by
-from gigawatch.promql.recording.common import RACK, WINDOW, gpu_power
+from gigawatch.catalogue import Unit, facility, gpu, site
+from gigawatch.promql.expr import avg_by, many_to_one, max_by, min_by, on, series, sum_by
+from gigawatch.promql.recording.common import RACK, gpu_power
+from gigawatch.promql.recording.generated import REPLICA_TOKENS, on_nodes
 from gigawatch.promql.rule import Recorded, recorded
 
 _pdu = series(site.DEVICE_INFO, role="rack_pdu")
@@ -58,8 +59,8 @@ RACK_MARGIN = Recorded(
 )
 RACK_TOKENS = Recorded(
     "rack:aif_inference_tokens:rate1m",
-    sum_by(rate(series(inference.INFERENCE_TOKENS, kind="generation"), WINDOW), *RACK),
-    "Tokens generated per second in a rack.",
+    on_nodes(recorded(REPLICA_TOKENS), *RACK),
+    "Tokens generated per second in a rack; those of a replica that spans racks by its GPUs in each.",
     Unit.TOKENS_PER_SECOND,
 )
 RACK_INLET = Recorded(

@@ -1,11 +1,11 @@
-"""Site: all GPUs, the power that is bought, the tokens that are made of it."""
+"""Site: all GPUs, the power that is bought, the tokens that are made."""
 
 from __future__ import annotations
 
-from gigawatch.catalogue import Unit, facility, gpu, inference, site, training, workload
+from gigawatch.catalogue import Unit, facility, gpu, site, training, workload
 from gigawatch.promql.expr import Expr, avg_by, count_by, many_to_one, max_by, min_by, rate, series, sum_by
 from gigawatch.promql.recording.common import SITE, WINDOW, gpu_power
-from gigawatch.promql.recording.model import MODEL_POWER
+from gigawatch.promql.recording.generated import REPLICA_TOKENS
 from gigawatch.promql.rule import Recorded, recorded
 
 SITE_GPU_POWER = Recorded(
@@ -60,7 +60,7 @@ SITE_PUE = Recorded(
 )
 SITE_TOKENS = Recorded(
     "site:aif_inference_tokens:rate1m",
-    sum_by(rate(series(inference.INFERENCE_TOKENS, kind="generation"), WINDOW), *SITE),
+    sum_by(recorded(REPLICA_TOKENS), *SITE),
     "Tokens generated per second.",
     Unit.TOKENS_PER_SECOND,
 )
@@ -69,18 +69,4 @@ SITE_TRAINING_TOKENS = Recorded(
     sum_by(rate(series(training.TRAINING_TOKENS), WINDOW), *SITE),
     "Training tokens per second.",
     Unit.TOKENS_PER_SECOND,
-)
-SITE_TOKENS_PER_JOULE = Recorded(
-    "site:aif_tokens_per_joule:facility",
-    # Serving's share of the site's energy follows its share of GPU power: an estimate, and labelled so.
-    (
-        recorded(SITE_TOKENS)
-        / (
-            recorded(SITE_FACILITY_POWER)
-            * (sum_by(recorded(MODEL_POWER), *SITE) / (recorded(SITE_GPU_POWER) > 0))
-            > 0
-        )
-    ).in_unit(Unit.TOKENS_PER_JOULE),
-    "Tokens generated per joule bought, serving charged by its share of GPU power (an estimate).",
-    Unit.TOKENS_PER_JOULE,
 )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from gigawatch.promql.recording.holder import NAMESPACE, USER
-from gigawatch.promql.recording.job import JOB_INFERENCE_TOKENS, JOB_TOKENS
+from gigawatch.promql.recording.job import JOB_TOKENS
+from gigawatch.promql.recording.owner import REPLICA_NAMESPACE, REPLICA_USER
 
 _TRAINED = "Tokens per second that the training jobs of {} work through."
-_GENERATED = "Tokens generated per second by the engines on the GPUs of {}."
 
 USER_GPUS = USER.gpus()
 USER_POWER = USER.power()
 USER_ENERGY_RATE = USER.energy_rate()
 USER_UTILIZATION = USER.utilization()
 USER_TOKENS = USER.tokens(JOB_TOKENS, _TRAINED.format(USER.who))
-USER_INFERENCE_TOKENS = USER.tokens(JOB_INFERENCE_TOKENS, _GENERATED.format(USER.who))
+USER_INFERENCE_TOKENS = USER.generated(REPLICA_USER)
 USER_GPUS_IDLE = USER.gpus_idle()
 
 NAMESPACE_GPUS = NAMESPACE.gpus()
@@ -21,5 +21,5 @@ NAMESPACE_POWER = NAMESPACE.power()
 NAMESPACE_ENERGY_RATE = NAMESPACE.energy_rate()
 NAMESPACE_UTILIZATION = NAMESPACE.utilization()
 NAMESPACE_TOKENS = NAMESPACE.tokens(JOB_TOKENS, _TRAINED.format(NAMESPACE.who))
-NAMESPACE_INFERENCE_TOKENS = NAMESPACE.tokens(JOB_INFERENCE_TOKENS, _GENERATED.format(NAMESPACE.who))
+NAMESPACE_INFERENCE_TOKENS = NAMESPACE.generated(REPLICA_NAMESPACE)
 NAMESPACE_GPUS_IDLE = NAMESPACE.gpus_idle()

@@ -78,7 +78,7 @@ def strike(plant: Plant, kind: str, target: str | None = None, severity: float |
 
 def test_every_fault_has_an_effect_and_a_check() -> None:
     assert set(EFFECTS) == set(FAULTS) == set(CHECKS)
-    assert len(FAULTS) == 23
+    assert len(FAULTS) == 25
 
 
 def thermal_interface(plant: Plant) -> None:
@@ -200,6 +200,12 @@ def ecc(plant: Plant) -> None:
     assert [room.gpu(gpu.GPU_XID_ERRORS, code, "kmsg") for code in ("48", "63", "94", "79")] == [1, 1, 1, 0]
 
 
+def rank_step(room: Room, index: int) -> float:
+    """The step that a rank of the training job has finished last."""
+    uuid = gpu_uuid(1, TRAINING, index)
+    return room.node(TRAINING, training.TRAINING_RANK_STEP, "finetune-42", str(index), str(index), uuid)
+
+
 def xid_79(plant: Plant) -> None:
     steps = plant.state.steps.copy()
     room = strike(plant, "xid-79").after(30)
@@ -207,11 +213,13 @@ def xid_79(plant: Plant) -> None:
     assert room.gpu(gpu.GPU_XID_ERRORS, "79", "kmsg") == 1
     lost = [r for r in room.emitter.node(TRAINING) if gpu_uuid(1, TRAINING, 3) in r.labels]
     kept = {gpu.GPU_STATE, gpu.GPU_XID_ERRORS, workload.GPU_ALLOCATION_INFO}
-    kept |= {gpu.GPU_XID_INFO, gpu.GPU_XID_LAST_TIMESTAMP}
+    kept |= {gpu.GPU_XID_INFO, gpu.GPU_XID_LAST_TIMESTAMP, training.TRAINING_RANK_STEP}
     assert {r.metric for r in lost} == kept
     assert room.node(TRAINING, gpu.GPUS_VISIBLE, "nvml") == 7
     assert (plant.state.steps - steps).max() < 1, "the job waits in a collective"
     assert plant.state.power[11] == 0
+    behind = [rank_step(room, index) for index in range(8)]
+    assert [step == max(behind) for step in behind] == [index != 3 for index in range(8)]
 
 
 def nvlink(plant: Plant) -> None:
@@ -282,16 +290,79 @@ def straggler(plant: Plant) -> None:
     assert wait[11] < 0.3 * np.delete(wait[8:], 3).min(), "the straggler is the one that never waits"
 
 
+ENGINE = ("vllm", "llama-3.1-70b", "chat-0")
+JOB = ("finetune-42", "llama-3.1-8b")
+
+
 def hang(plant: Plant) -> None:
-    room = strike(plant, "engine-hang").after(2)
-    engine = ("vllm", "llama-3.1-70b", "chat-0")
-    tokens = room.node(SERVING, inference.INFERENCE_TOKENS, *engine, "generation", "computed")
-    assert (
-        room.after(60).node(SERVING, inference.INFERENCE_TOKENS, *engine, "generation", "computed") == tokens
-    )
-    assert room.node(SERVING, inference.INFERENCE_REQUESTS_RUNNING, *engine) > 10
-    assert room.node(SERVING, inference.INFERENCE_REQUESTS_WAITING, *engine) > 10
+    idle = Room(plant).after(1)
+    assert idle.node(SERVING, inference.INFERENCE_STALLED, *ENGINE) == 0
+    room = strike(plant, "engine-hang").after(6)
+
+    def counted() -> list[float]:
+        told = (inference.INFERENCE_PROGRESS, inference.INFERENCE_TTFT, inference.INFERENCE_TOKENS)
+        return [r.value for r in room.emitter.node(SERVING) if r.metric in told]
+
+    before = counted()
+    room.after(60)
+    assert counted() == before
+    assert room.node(SERVING, inference.INFERENCE_REQUESTS_RUNNING, *ENGINE) > 10
+    assert room.node(SERVING, inference.INFERENCE_REQUESTS_WAITING, *ENGINE) > 10
+    patience = room.node(SERVING, inference.INFERENCE_PATIENCE, *ENGINE)
+    assert room.node(SERVING, inference.INFERENCE_STALLED, *ENGINE) > 60 > 2 * patience
+    assert room.node(SERVING, inference.INFERENCE_ENGINE_HEALTHY, *ENGINE) == 1, "it says that it is well"
+    assert room.node(SERVING, inference.INFERENCE_ENGINE_UP, *ENGINE) == 1
     assert plant.state.power[:8].max() < 150
+    plant.set_faults([])
+    room.after(2)
+    assert room.node(SERVING, inference.INFERENCE_STALLED, *ENGINE) == 0
+    assert counted() != before
+
+
+def slow(plant: Plant) -> None:
+    objective = "inter_token_latency"
+    room = Room(plant).after(30)
+
+    def missed(seconds: float) -> float:
+        """Share of gaps between tokens that are too long."""
+        metrics = (inference.INFERENCE_OBSERVED, inference.INFERENCE_MET)
+        old = [room.node(SERVING, metric, *ENGINE, objective) for metric in metrics]
+        room.after(seconds)
+        new = [room.node(SERVING, metric, *ENGINE, objective) for metric in metrics]
+        return 1 - (new[1] - old[1]) / (new[0] - old[0])
+
+    allowed = 1 - room.node(SERVING, inference.INFERENCE_OBJECTIVE_SHARE, *ENGINE, objective)
+    assert missed(60) < allowed
+    idle = plant.state.cpu_busy[0]
+    strike(plant, "engine-slow")
+    assert missed(30) > 50 * allowed, "far beyond the burn rate at which one is paged"
+    assert room.node(SERVING, inference.INFERENCE_STALLED, *ENGINE) == 0, "slow, not frozen"
+    assert room.node(SERVING, inference.INFERENCE_REQUESTS_RUNNING, *ENGINE) > 60
+    assert plant.state.cpu_busy[0] > 3 * idle, "its host has no time for it"
+
+
+def restart(plant: Plant) -> None:
+    room = Room(plant).after(30)
+    lost = [(TRAINING, training.TRAINING_LOST, *JOB, reason) for reason in ("downtime", "startup", "rework")]
+    assert [room.node(*one) for one in lost] == [0, 0, 0]  # type: ignore[arg-type] # node, metric, labels
+    step = rank_step(room, 0)
+    tokens = room.node(TRAINING, training.TRAINING_TOKENS, *JOB)
+    room = strike(plant, "training-restart").after(10)
+    assert room.node(TRAINING, training.TRAINING_RESTARTS, *JOB) == 0, "not up again yet"
+    assert room.node(TRAINING, training.TRAINING_TOKENS, *JOB) - tokens < 3e6
+    assert plant.state.power[8:].max() < 200
+    assert room.gpu(gpu.GPU_UTILIZATION, "gpu") == 0
+    room.after(35)
+    assert room.node(TRAINING, training.TRAINING_RESTARTS, *JOB) == 1
+    assert rank_step(room, 0) < step, "it begins again at the last checkpoint"
+    downtime, startup, rework = (room.node(*one) for one in lost)  # type: ignore[arg-type] # as above
+    assert (downtime, startup) == (15, 20)
+    assert 5 < rework <= 10
+    assert room.node(TRAINING, training.TRAINING_TOKENS, *JOB) > tokens
+    age = plant.time - room.node(TRAINING, training.TRAINING_REPORT_TIMESTAMP, *JOB, "reporter")
+    assert age <= 1
+    room.after(120)
+    assert room.node(TRAINING, training.TRAINING_RESTARTS, *JOB) == 2, "again and again"
 
 
 def stall(plant: Plant) -> None:
@@ -338,6 +409,8 @@ CHECKS: dict[str, Callable[[Plant], None]] = {
     "link-flapping": flapping,
     "straggler": straggler,
     "engine-hang": hang,
+    "engine-slow": slow,
+    "training-restart": restart,
     "storage-stall": stall,
     "clock-drift": clock,
     "disk-worn": disk,

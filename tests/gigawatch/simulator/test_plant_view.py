@@ -23,6 +23,7 @@ from gigawatch.catalogue import (
     gpu_activity,
     gpu_links,
     host,
+    inference,
     own,
     storage,
     training,
@@ -30,14 +31,15 @@ from gigawatch.catalogue import (
 )
 from gigawatch.errors import UserError
 from gigawatch.readings import Reading
-from gigawatch.simulator import drills, snapshot
+from gigawatch.simulator import drills, queues, snapshot
 from gigawatch.simulator.plant import Plant
 from gigawatch.simulator.service import PlantService
 from gigawatch.simulator.view import AttachedView, Emitter, PlantUnavailableError, open_view
 from gigawatch.topology import Role, blueprint
 
 Fresh = Callable[..., Plant]
-DOMAINS = ("gpu", "gpu_activity", "gpu_links", "host", "fabric", "storage", "workload", "facility")
+DOMAINS = ("gpu", "gpu_activity", "gpu_links", "host", "fabric", "storage", "workload", "inference",
+           "training", "facility")  # fmt: skip
 NOW = 1_767_225_600.0
 SITE = blueprint("starter")
 
@@ -55,6 +57,11 @@ NOT_SIMULATED = {
     gpu.GPU_SRAM_ECC_THRESHOLD_EXCEEDED, gpu_links.NVSWITCH_SXID_ERRORS, workload.ALLOCATION_UNMATCHED,
     # What other metrics say already, or only a real driver can.
     gpu_activity.GPU_SM_CYCLES,
+    # Which GPUs an engine has is said outright.
+    inference.INFERENCE_POD_INFO, inference.INFERENCE_JOB_INFO, inference.INFERENCE_PORT_INFO,
+    workload.GPU_PORT_INFO,
+    # An engine of the plant answers or is not there.
+    inference.INFERENCE_SCRAPE_ERRORS,
 }  # fmt: skip
 """Metrics of the simulated domains that the plant does not emit; everything else it must."""
 AFTER_AN_XID = {gpu.GPU_XID_INFO, gpu.GPU_XID_LAST_TIMESTAMP}
@@ -69,7 +76,9 @@ def emitted(plant: Plant) -> dict[str, list[Reading]]:
 
 
 def test_every_metric_of_its_domains_is_emitted_with_the_labels_of_the_catalogue(fresh_plant: Fresh) -> None:
-    targets = emitted(fresh_plant("mid-scale"))
+    plant = fresh_plant("mid-scale")
+    targets = emitted(plant)
+    targets["the site"] = list(queues.readings(plant.layout, plant.time))
     seen = {reading.metric for readings in targets.values() for reading in readings}
     wanted = {metric for metric in catalogue.all_metrics() if catalogue.domain_of(metric) in DOMAINS}
     needed = {m for m in wanted if m.presence is Presence.ALWAYS or m.origin is Origin.FACILITY}
@@ -80,9 +89,10 @@ def test_every_metric_of_its_domains_is_emitted_with_the_labels_of_the_catalogue
         keys = [(reading.metric, reading.labels) for reading in readings]
         assert len(keys) == len(set(keys)), f"{name} gives a series twice"
         for reading in readings:
-            assert len(reading.labels) == len(reading.metric.labels)
+            part = reading.metric.kind is Kind.HISTOGRAM
+            assert len(reading.labels) == len(reading.metric.labels) + part
             assert np.isfinite(reading.value)
-            for label, value in zip(reading.metric.labels, reading.labels, strict=True):
+            for label, value in zip(reading.metric.labels, reading.labels, strict=not part):
                 allowed = reading.metric.values.get(label)
                 assert allowed is None or value in allowed, f"{reading.metric} {label}={value}"
 
@@ -105,7 +115,7 @@ def test_counters_never_fall_and_ratios_stay_in_range(fresh_plant: Fresh) -> Non
     for name, readings in emitted(plant).items():
         old = {(r.metric, r.labels): r.value for r in before[name]}
         for metric, labels, value, _ in readings:
-            if metric.kind is Kind.COUNTER:
+            if metric.kind in (Kind.COUNTER, Kind.HISTOGRAM):
                 assert value >= old[metric, labels]
             if metric.key.endswith("_ratio"):
                 assert 0 <= value <= 1.05, f"{metric} {labels}: {value}"
@@ -348,7 +358,7 @@ def test_drills_are_stopped_by_id_or_all_at_once(tmp_path: Path) -> None:
         drills.stop(tmp_path, "leaky")
     assert drills.stop(tmp_path) == [second]
     assert drills.stop(tmp_path) == []
-    assert len(drills.fault_kinds()) == 23
+    assert len(drills.fault_kinds()) == 25
 
 
 @pytest.mark.parametrize(

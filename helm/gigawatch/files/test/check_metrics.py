@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - a script on its own, mounted into the test pod
 """Run by `helm test`: does every part answer, and does it say what it is for?
 
-Arguments: KIND=URL, several. KIND is agent, sd, facility, analytics (metrics pages), nodes or devices (lists
+Arguments: KIND=URL, several. KIND is agent, sd, facility, workload, analytics (metrics pages), nodes or devices (lists
 of targets, whose first target is read too). Each is tried until it answers rightly or the time is up.
 """
 
@@ -20,6 +20,7 @@ SERIES = {
     "agent": (own.EXPORTER_BUILD_INFO, own.COLLECTOR_UP),
     "sd": (site.NODE_INFO, site.GPUS_OWNED),
     "facility": (own.EXPORTER_BUILD_INFO,),
+    "workload": (own.EXPORTER_BUILD_INFO, own.COLLECTOR_UP),
     "analytics": (own.EXPORTER_BUILD_INFO, findings.ANALYTICS_LAST_SUCCESS),
     "nodes": (gpu.GPU_POWER,),
     "devices": (plant.FACILITY_POLL_UP,),
