@@ -226,6 +226,14 @@ INHIBITIONS = (
         (("process", "sd"),),
     ),
     Inhibition(
+        "workload-gone",
+        "a dead list of engines explains failing queries",
+        ("ProcessDown", "ServiceDown"),
+        ("site",),
+        ("site",),
+        (("process", "workload"),),
+    ),
+    Inhibition(
         "process-analytics",
         "a dead process explains old results",
         ("ProcessDown", "ServiceDown"),

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboards.model import Panel, Query
-from dashboards.places import drill_down
+from dashboards.places import drill_down, lead
+from dashboards.titles import KEY_TITLES, WORD_COLOURS
 from gigawatch.catalogue import Unit
 from gigawatch.promql import Expr, PromQLError, Selector, max_by
 
@@ -67,6 +68,8 @@ class Column:
     """Only where the expression was scaled away from its base unit."""
     low: float | None = None
     high: float | None = None
+    leads: str = ""
+    """The board that shows how the figure came about (see `dashboards.places.lead`)."""
 
 
 def stat(
@@ -280,7 +283,8 @@ def table(
         "renameByName": renamed,
     }
     shown = [key for key in kept if key not in hidden]
-    overrides = [*_key_overrides(shown), *(_column_override(column) for column in columns)]
+    fields = {key: KEY_TITLES[key] for key in shown}
+    overrides = [*_key_overrides(shown), *(_column_override(column, fields) for column in columns)]
     options: dict[str, Any] = {"showHeader": True, "cellHeight": "sm"}
     if sort:
         options["sortBy"] = [{"displayName": sort, "desc": descending}]
@@ -313,30 +317,6 @@ def text(title: str, description: str, markdown: str, *, width: int = 24, height
     return Panel(
         "text", title, description, (), width, height, options={"mode": "markdown", "content": markdown}
     )
-
-
-KEY_TITLES = {
-    "site": "Site", "hall": "Hall", "rack": "Rack", "node": "Node", "gpu": "GPU", "uuid": "UUID",
-    "device": "Device", "side": "Side", "loop": "Loop", "feed": "Feed", "job_id": "Job", "model": "Model",
-    "engine": "Engine", "replica": "Replica", "user": "User", "namespace": "Namespace", "stage": "Stage",
-    "alertname": "Alert", "severity": "Severity", "domain": "Domain", "scope": "Scope", "place": "Place",
-    "incident": "Incident", "cause": "Cause", "detector": "Detector", "signal": "Signal", "xid": "XID",
-    "source": "Source", "component": "Part", "role": "Role", "zone": "Zone", "mountpoint": "Mount",
-    "fstype": "Type", "port": "Port", "process": "Process", "collector": "Collector", "job": "Job",
-    "instance": "Instance", "drill": "Drill", "fault": "Fault", "fault_target": "Target",
-    "rule_group": "Rule group", "scheduler": "Scheduler", "program": "Program", "version": "Version",
-    "python": "Python", "serial": "Serial", "driver_version": "Driver", "feature": "Feature",
-    "reason": "Reason", "horizon": "Horizon", "name": "Name", "error": "Error", "metric": "Metric",
-    "link": "Link", "check": "Check", "pci_bus_id": "Address", "type": "Type", "sxid": "SXID",
-    "tier": "Tier", "profile": "Profile", "gi": "Instance", "mig_uuid": "Partition", "pid": "Process id",
-    "comm": "Program", "controller": "Controller", "dimm": "Module", "file": "File", "location": "Place",
-    "link_layer": "Kind", "netdev": "Interface", "firmware": "Firmware", "product": "Product",
-    "meaning": "Meaning", "action": "Do", "outcome": "Outcome",
-}  # fmt: skip
-"""Column titles of labels."""
-
-WORD_COLOURS = {"severity": {"critical": "red", "warning": "orange", "info": "blue"}}
-"""Labels whose values have a colour of their own."""
 
 
 def _keyed(expr: Expr, keys: tuple[str, ...], title: str) -> Expr:
@@ -402,7 +382,7 @@ def _key_overrides(keys: list[str]) -> list[dict[str, Any]]:
     return made
 
 
-def _column_override(column: Column) -> dict[str, Any]:
+def _column_override(column: Column, fields: Mapping[str, str]) -> dict[str, Any]:
     unit = column.unit or column.expr.unit.grafana
     properties: dict[str, Any] = {"unit": unit}
     if column.decimals is not None:
@@ -417,6 +397,8 @@ def _column_override(column: Column) -> dict[str, Any]:
         properties["min"] = column.low
     if column.high is not None:
         properties["max"] = column.high
+    if column.leads:
+        properties["links"] = [lead(column.leads, fields)]
     return _override("byName", column.title, properties)
 
 

@@ -8,6 +8,8 @@ FLEET = "gw-fleet"
 RACK = "gw-rack"
 NODE = "gw-node"
 JOB = "gw-job"
+SERVING = "gw-serving"
+TRAINING = "gw-training"
 TOKENS = "gw-tokens"
 FACILITY = "gw-facility"
 PREDICT = "gw-predict"
@@ -23,13 +25,23 @@ _TARGETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "node": (NODE, ("site", "rack", "node")),
     "gpu": (NODE, ("site", "rack", "node", "gpu")),
     "job_id": (JOB, ("site", "job_id")),
-    "model": (TOKENS, ("site", "model")),
+    "model": (SERVING, ("site", "model")),
     "loop": (FACILITY, ("site", "loop")),
 }
 """For a label: the board that shows the thing, and the variables that choose it there."""
 
 _NAMES = {"site": "site", "rack": "rack", "node": "node", "gpu": "GPU", "job_id": "job", "model": "model",
           "loop": "loop"}  # fmt: skip
+
+
+_AHEAD: dict[str, tuple[str, tuple[str, ...]]] = {TRAINING: ("Open its training", ("site", "job_id"))}
+"""For a board that a figure may lead to: what its link says, and what it takes along."""
+
+
+def lead(uid: str, fields: Mapping[str, str]) -> dict[str, object]:
+    """The link behind a figure of a row, to the board that shows how it came about."""
+    title, wanted = _AHEAD[uid]
+    return {"title": title, "url": _url(uid, wanted, fields)}
 
 
 def drill_down(label: str, fields: Mapping[str, str]) -> dict[str, object] | None:
@@ -41,13 +53,17 @@ def drill_down(label: str, fields: Mapping[str, str]) -> dict[str, object] | Non
     if label not in _TARGETS:
         return None
     uid, wanted = _TARGETS[label]
+    return {"title": f"Open this {_NAMES[label]}", "url": _url(uid, wanted, fields)}
+
+
+def _url(uid: str, wanted: tuple[str, ...], fields: Mapping[str, str]) -> str:
     parts = []
     for name in wanted:
         if name in fields:
             parts.append(f"var-{name}=${{__data.fields.{fields[name]}}}")
         elif name == "site":
             parts.append("${site:queryparam}")
-    return {"title": f"Open this {_NAMES[label]}", "url": f"/d/{uid}?{'&'.join(parts)}&{_ALONG}"}
+    return f"/d/{uid}?{'&'.join(parts)}&{_ALONG}"
 
 
 def board_links(titles: Mapping[str, str], here: str) -> list[dict[str, object]]:

@@ -16,11 +16,14 @@ from exporters.gpu.start import GpuOptions, gpu_collector
 from exporters.gpu.xid_ledger import XidLedger, XidSource
 from exporters.host import RaplSource, host_sources
 from exporters.jobs.identity import GpuIdentity, MigIdentity
+from exporters.jobs.ports import GpuPortSource
 from exporters.runtime import ChildOptions, Exporter, Health, Later, Source, Supervisor
 from exporters.runtime.notify import Notifier
 from exporters.runtime.textfile import TextfileDirectory
 from exporters.sections import AgentPlan
 from exporters.storage import storage_sources
+from exporters.training.directory import TrainingDirectory
+from exporters.training.voices import Voices
 from gigawatch.serving import WebConfig
 
 _HOST_INTERVAL = 5.0
@@ -142,6 +145,24 @@ def _job_sources(plan: AgentPlan, seen: _Seen) -> Iterator[Source]:
 
         jobs = SlurmSource(plan.slow_interval, seen.gpus, seen.processes, plan.slurm, plan.root)
         yield jobs if plan.collectors.slurm == "on" else Later(jobs)
+    yield Later(GpuPortSource(plan.slow_interval, seen.gpus, seen.processes, plan.root))
+    yield from _training_sources(plan, seen)
+
+
+def _training_sources(plan: AgentPlan, seen: _Seen) -> Iterator[Source]:
+    told, every = plan.training, max(plan.interval, _HOST_INTERVAL)
+    voices = Voices(told.max_age)
+    if told.directory is not None:
+        yield Later(TrainingDirectory(every, seen.gpus, told.directory, told.max_age, voices=voices))
+    # Imported here: few nodes have them on.
+    if told.otlp_listen:
+        from exporters.training.otlp import OtlpSource
+
+        yield OtlpSource(every, told.otlp_listen, voices, told.max_age)
+    if told.logs:
+        from exporters.training.logs import LogSource
+
+        yield LogSource(every, told.logs, voices, told.max_age)
 
 
 def _child_options(plan: AgentPlan, left_out: Callable[[], frozenset[int]]) -> ChildOptions:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 Tier = Literal["hot", "warm", "cold"]
+Stage = Literal["data_preparation", "training", "evaluation", "inference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,43 @@ class KubernetesSection:
 class SlurmSection:
     """Slurm. `squeue` is the command, `jobs` an optional directory in which a prolog leaves one file per GPU
     or job, `cgroups` the root of the cgroup tree, `node` this node's name in Slurm where it is not the host
-    name."""
+    name, `partitions` the stage of the jobs in a partition, where the job itself names none."""
 
     squeue: str = "squeue"
     jobs: Path | None = None
     cgroups: Path = Path("/sys/fs/cgroup")
     node: str = ""
+    partitions: dict[str, Stage] = field(default_factory=dict)
+
+
+Framework = Literal["auto", "megatron", "torchtitan", "composer", "huggingface", "lightning", "deepspeed"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogSection:
+    """Logs of training jobs. `path` is a glob; `job` the job's id, or a regular expression whose one group
+    finds it in the path. What the lines do not tell: `tokens_per_step` is the global batch in tokens,
+    `flops_per_token` what the model takes for one, `gpus` how many the job has; 0 where it is not known."""
+
+    path: str
+    job: str
+    framework: Framework = "auto"
+    model: str = "unknown"
+    tokens_per_step: float = 0.0
+    flops_per_token: float = 0.0
+    gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSection:
+    """What training jobs tell of themselves. `directory` is where their reporters leave files, None to read
+    none; `max_age` is how many seconds a job is shown that fell silent without having ended. `otlp_listen` is
+    where to listen for OpenTelemetry, empty for nowhere; `logs` are log files to follow."""
+
+    directory: Path | None = Path("/run/gigawatch/training")
+    max_age: float = 3600.0
+    otlp_listen: str = ""
+    logs: tuple[LogSection, ...] = ()
 
 
 Switch = Literal["auto", "on", "off"]
@@ -85,6 +117,7 @@ class AgentPlan:
     storage: StorageSection = StorageSection()
     kubernetes: KubernetesSection = KubernetesSection()
     slurm: SlurmSection = SlurmSection()
+    training: TrainingSection = TrainingSection()
     state_directory: Path | None = None
     textfile_directory: Path | None = None
     kernel_log: Path = Path("/dev/kmsg")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +17,10 @@ from exporters.sections import (
     CollectorSection,
     GpuSection,
     KubernetesSection,
+    LogSection,
     SlurmSection,
     StorageSection,
+    TrainingSection,
 )
 from gigawatch.config import Strict, load_file, parse_duration
 from gigawatch.errors import UserError
@@ -37,6 +40,36 @@ def _listen(text: str) -> str:
     except UserError as error:
         raise ValueError(str(error)) from None
     return text
+
+
+def _training(section: TrainingSection) -> TrainingSection:
+    if section.otlp_listen:
+        try:
+            _listen(section.otlp_listen)
+        except ValueError as error:
+            raise ValueError(f"otlp_listen: {error}") from None
+    for number, log in enumerate(section.logs):
+        wrong = _wrong(log)
+        if wrong:
+            raise ValueError(f"logs.{number}.{wrong}")
+    return section
+
+
+def _wrong(log: LogSection) -> str:
+    if not log.path.startswith("/"):
+        return f"path: '{log.path}' is no absolute path; allowed: a glob such as /var/log/jobs/*/train.log"
+    try:
+        groups = re.compile(log.job).groups
+    except re.error as error:
+        return f"job: '{log.job}' is no regular expression: {error}"
+    if not log.job or groups > 1:
+        return "job: allowed: the job's id, or a regular expression with one group that finds it in the path"
+    if not log.model:
+        return "model: is empty"
+    for name in ("tokens_per_step", "flops_per_token", "gpus"):
+        if not 0 <= getattr(log, name) <= 1e18:  # also where it is not a number
+            return f"{name}: is out of range; allowed: 0 (not known) to 1e18"
+    return ""
 
 
 Duration = Annotated[str, AfterValidator(_duration)]
@@ -90,6 +123,7 @@ class AgentSettings(Settings):
     storage: StorageSection = StorageSection()
     kubernetes: KubernetesSection = KubernetesSection()
     slurm: SlurmSection = SlurmSection()
+    training: Annotated[TrainingSection, AfterValidator(_training)] = TrainingSection()
     state_directory: Path | None = None
     textfile_directory: Path | None = None
     kernel_log: Path = Path("/dev/kmsg")

@@ -26,6 +26,9 @@ def _run(args: Namespace) -> int:
 
     log_to_stderr()
     load = partial(settings_of, args)
+    if args.check:
+        Workload(load, args.config)
+        return 0
     if args.once:
         return _print_once(Workload(load, args.config, once=True))
     settings = load()

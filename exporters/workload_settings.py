@@ -255,6 +255,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--listen", metavar="ADDR", help="HOST:PORT or :PORT (default :9618)")
     parser.add_argument("--web-config", type=Path, metavar="FILE", help="TLS and basic auth of the server")
     parser.add_argument("--inventory", type=Path, metavar="FILE", help="the site: place labels of the nodes")
+    parser.add_argument("--check", action="store_true", help="check the settings and exit")
     parser.add_argument("--once", action="store_true", help="scrape every engine once, print all and exit")
 
 

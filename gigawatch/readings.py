@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from gigawatch.catalogue import Metric
+from gigawatch.catalogue import Kind, Metric
 
 
 class Reading(NamedTuple):
@@ -40,3 +40,17 @@ def histogram(
         yield Reading(metric, (*labels, edge), count)
     yield Reading(metric, (*labels, SUM), total)
     yield Reading(metric, (*labels, COUNT), count)
+
+
+def sample(metric: Metric, labels: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+    """Name and labels of a reading's series, as exposed. ValueError if the values are not as many as the
+    labels."""
+    name, names = metric.name, metric.labels
+    if metric.kind is Kind.HISTOGRAM and labels:
+        if labels[-1] in (SUM, COUNT):
+            name, labels = f"{name}_{labels[-1]}", labels[:-1]
+        else:
+            name, names = f"{name}_bucket", (*names, "le")
+    if len(labels) != len(names):
+        raise ValueError(f"{metric.name} has labels {metric.labels}, got {len(labels)} values")
+    return name, dict(zip(names, labels, strict=True))

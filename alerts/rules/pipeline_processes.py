@@ -14,7 +14,7 @@ from gigawatch.promql import (
     series,
 )
 
-_SERVICES = "gigawatch-(sd|analytics|supervisor|pager|plant)|prometheus|alertmanager"
+_SERVICES = "gigawatch-(sd|analytics|workload|supervisor|pager|plant)|prometheus|alertmanager"
 _STATUS = "gigawatch status"
 
 
@@ -25,8 +25,9 @@ def _process(values: float | str, name: str = "agent") -> Given:
 _process_up = max_by(series(own.PROCESS_UP), "site", "process")
 _was_up = max_by(max_over_time(series(own.PROCESS_UP), "1h"), "site", "process").equals(1)
 _restarts = max_by(increase(series(own.PROCESS_RESTARTS), "10m"), "site", "process")
+# A page that speaks for a node is no service of its own: whose page it is, is among these too.
 _service_up = foreign(
-    f'label_replace(max by (site, job, instance) (up{{job=~"{_SERVICES}"}}), '
+    f'label_replace(max by (site, job, instance) (up{{job=~"{_SERVICES}",node=""}}), '
     '"process", "$1", "job", "(?:gigawatch-)?(.+)")',
     ("site", "job", "instance", "process"),
 )
@@ -168,6 +169,12 @@ PROCESSES = (
             Case("silent", (target("gigawatch-sd", 0),), ("gigawatch-sd",), carries={"process": "sd"}),
             Case("answers", (target("gigawatch-sd", 1), target("prometheus", 1))),
             Case("a node is no service", (target("gigawatch-agent", 0, node="n1"),)),
+            Case(
+                "who scrapes engines is silent, its pages of nodes with it",
+                (target("gigawatch-workload", 0), target("gigawatch-workload", 0, node="n1", instance="n1")),
+                ("gigawatch-workload",),
+                carries={"process": "workload"},
+            ),
         ),
     ),
 )
@@ -195,6 +202,36 @@ def _absent(name: str, job: str, what: str, without: str) -> Alert:
     )
 
 
+_workload = 'up{job="gigawatch-workload",node=""}'
+_WORKLOAD_ABSENT = Alert(
+    name="WorkloadAbsent",
+    # Not every site has one: it is missed where it was within the last day.
+    expr=foreign(
+        f"max by (site, job) (max_over_time({_workload}[1d])) unless max by (site, job) ({_workload})",
+        ("site", "job"),
+    ),
+    severity=Severity.WARNING,
+    domain=Domain.PIPELINE,
+    scope=Scope.PROCESS,
+    summary="Prometheus no longer knows who scrapes the inference engines",
+    description="There was a target of job {job} within the last day, and now there is none.",
+    cause="Its list of targets (/targets) cannot be had since Prometheus started, or the job was taken out.",
+    consequence="Engines and queues are not observed, and alerts on them stay silent.",
+    action=Action.RESTART_APP,
+    first_step="Does `gigawatch workload` run, and its /targets answer? Silence this where it was removed.",
+    board="gw-pipeline",
+    hold="5m",
+    cases=(
+        Case("was there", (target("gigawatch-workload", "1+0x9 _x200"),), ("gigawatch-workload",), at="20m"),
+        Case("is there", (target("gigawatch-workload", 1),)),
+        Case(
+            "is down, which another alert tells", (target("gigawatch-workload", turning(1, 4, 0)),), at="5m"
+        ),
+        Case("was never there", (target("gigawatch-sd", 1),)),
+    ),
+)
+
+
 ABSENT = (
     _absent("AgentsAbsent", "gigawatch-agent", "node agents", "No GPU and no node is observed."),
     _absent(
@@ -202,6 +239,7 @@ ABSENT = (
     ),
     _absent("DiscoveryAbsent", "gigawatch-sd", "service discovery", "Places, budgets and costs are missing."),
     _absent("AnalyticsAbsent", "gigawatch-analytics", "analytics", "Nothing is predicted."),
+    _WORKLOAD_ABSENT,
 )
 
 

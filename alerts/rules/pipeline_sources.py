@@ -28,6 +28,11 @@ def _collects(metric_values: float | str) -> Given:
     return given(own.COLLECTOR_UP, metric_values, collector="nvml")
 
 
+def _queue(values: float) -> Given:
+    place = {"node": "", "rack": "", "job": "gigawatch-workload"}
+    return given(own.COLLECTOR_UP, values, collector="kubernetes_queue", **place)
+
+
 ALERTS = (
     Alert(
         name="FacilityDeviceDown",
@@ -70,16 +75,17 @@ ALERTS = (
         place="{instance}",
         summary="Collector {collector} of {instance} fails",
         description="Its runs have failed for five minutes; its readings were dropped.",
-        cause="A driver, a tool or a permission that is missing, or a device that does not answer.",
+        cause="A driver, a tool or a permission that is missing, or a device or server that does not answer.",
         consequence="Those figures are missing, and alerts on them stay silent.",
         action=Action.RESTART_APP,
-        first_step="The agent's log names the error; the counter of collector errors names its kind.",
+        first_step="The log of {job} there names the error; the counter of collector errors names its kind.",
         board="gw-pipeline",
         hold="5m",
         symptom_of=("agents-gone", "facility-gone", "plant-gone"),
         cases=(
             Case("fails", (_collects(0),), ("n1",)),
-            Case("works", (_collects(1),)),
+            Case("the API of a cluster refuses its pods", (_queue(0),), ("i1",)),
+            Case("works", (_collects(1), _queue(1))),
         ),
     ),
     Alert(
@@ -160,13 +166,13 @@ ALERTS = (
         scope=Scope.PROCESS,
         summary="Prometheus cannot refresh its list of targets",
         description="About {value:.0f} failed queries of service discovery in five minutes.",
-        cause="`gigawatch sd` is down or cannot be reached.",
+        cause="`gigawatch sd` or `gigawatch workload` is down or cannot be reached.",
         consequence="Prometheus goes on with the last list: new nodes are not observed.",
         action=Action.RESTART_APP,
-        first_step="Open /sd/agents of the service discovery.",
+        first_step="Open /sd/agents of the service discovery, and /targets of workload.",
         board="gw-pipeline",
         hold="2m",
-        symptom_of=("sd-gone",),
+        symptom_of=("sd-gone", "workload-gone"),
         cases=(
             Case(
                 "fails",

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from functools import cache
 
-from dashboards.boards import alarms, facility, fleet, job, node, pipeline, predict, rack, tokens
+from dashboards.boards import (
+    alarms,
+    facility,
+    fleet,
+    job,
+    node,
+    pipeline,
+    predict,
+    rack,
+    serving,
+    tokens,
+    training,
+)
 from dashboards.model import Board
 
 
 @cache
 def all_boards() -> tuple[Board, ...]:
     """Every board."""
-    modules = (fleet, rack, node, job, tokens, facility, predict, alarms, pipeline)
+    modules = (fleet, rack, node, job, serving, training, tokens, facility, predict, alarms, pipeline)
     return tuple(module.board() for module in modules)

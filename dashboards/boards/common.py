@@ -63,10 +63,29 @@ LOOP_VARIABLE = Variable(
 MODEL_VARIABLE = Variable(
     "model",
     "Model",
-    label_values(series(inference.INFERENCE_GPU_INFO, **SITE), "model"),
+    label_values(series(inference.INFERENCE_ENGINE_UP, **SITE), "model"),
     include_all=True,
     multi=True,
 )
+ENGINE_VARIABLE = Variable(
+    "engine",
+    "Engine",
+    label_values(series(inference.INFERENCE_ENGINE_UP, **SITE), "engine"),
+    include_all=True,
+    multi=True,
+)
+_ENGINE: dict[str, str | Match] = {**SITE, "engine": matches("$engine")}
+SERVED_VARIABLE = Variable(
+    "model",
+    "Model",
+    label_values(series(inference.INFERENCE_ENGINE_UP, **_ENGINE), "model"),
+    include_all=True,
+    multi=True,
+)
+"""Models of the chosen engines."""
+SERVED: dict[str, str | Match] = {**_ENGINE, "model": matches("$model")}
+MAYBE_SERVED: dict[str, str | Match] = {**_ENGINE, "model": matches("$model|")}
+"""Also engines that have never answered, whose model nobody knows."""
 
 
 def or_zero(total: Expr) -> Expr:

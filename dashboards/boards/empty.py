@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.places import ALARMS, FACILITY, FLEET, JOB, NODE, PIPELINE, PREDICT, RACK
+from dashboards.places import ALARMS, FACILITY, FLEET, JOB, NODE, PIPELINE, PREDICT, RACK, SERVING, TRAINING
 
 _NO_ALERT = "no alert fires while all is well"
 _NO_INCIDENT = "no incident is open while all is well"
@@ -32,6 +32,9 @@ EMPTY_OK: dict[tuple[str, str], str] = {
         )
     },
     (JOB, "GPUs that wait for data"): "lists only jobs that wait",
+    (SERVING, "Failed scrapes of engines in 1 h"): "lists only scrapes that failed",
+    (TRAINING, "Lost within an hour"): "lists only time that restarts cost",
+    (TRAINING, "Ranks behind"): "lists only ranks of jobs that stand still",
     (NODE, "XIDs of the last 24 hours"): "lists only codes that occurred",
     (NODE, "GPUs to exchange"): "lists only GPUs that are condemned",
     (NODE, "Memory errors by location"): "only where the driver tells where they happened",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dashboards import limits
 from dashboards.boards.common import DATASOURCE, JOB_VARIABLE, RATE, SITE, SITE_VARIABLE, or_zero
 from dashboards.boards.job_tenants import tenants, waiting
+from dashboards.boards.training_ranks import stragglers
 from dashboards.model import Board, Section
 from dashboards.panels import Column, Line, alarm, per_minute, stat, table, timeseries
 from dashboards.places import JOB as UID
+from dashboards.places import TRAINING
 from gigawatch.catalogue import Metric, Unit, gpu, training, workload
 from gigawatch.promql import (
     Expr,
@@ -111,7 +113,7 @@ def _now() -> Section:
             table(
                 "Jobs",
                 "Which jobs run, what do they hold and what do they get done? A name narrows the "
-                "board to one job.",
+                "board to one job; its goodput leads to its training.",
                 ("site", "job_id"),
                 Column("GPUs", recorded(rec.JOB_GPUS, **_JOB), decimals=0),
                 Column("Power", recorded(rec.JOB_POWER, **_JOB), decimals=1),
@@ -120,6 +122,13 @@ def _now() -> Section:
                 ),
                 Column("Margin", min_by(of_job(gpu.GPU_TEMPERATURE_MARGIN), "site", "job_id"), decimals=1),
                 Column("Training tokens", _training_tokens(), decimals=0),
+                Column(
+                    "Goodput",
+                    recorded(rec.JOB_GOODPUT, **_JOB),
+                    decimals=1,
+                    steps=limits.GOODPUT,
+                    leads=TRAINING,
+                ),
                 Column("Tokens per joule", tokens_per_joule, decimals=3),
                 Column("Cost per hour", recorded(rec.JOB_COST, **_JOB), decimals=2),
                 Column(
@@ -198,9 +207,6 @@ def _power() -> Section:
 def _training() -> Section:
     steps = max_by(series(training.TRAINING_STEP_DURATION, **_JOB), "job_id")
     waits = rate(series(training.TRAINING_RANK_WAIT, **_JOB), RATE)
-    ranks = ("site", "rack", "node", "gpu", "job_id")
-    wait_mean = avg_by(waits, "site", "job_id")
-    lead = many_to_one(max_by(waits, *ranks), "-", wait_mean, ("site", "job_id")).in_unit(Unit.RATIO)
     return Section(
         "Training",
         (
@@ -232,21 +238,6 @@ def _training() -> Section:
                 low=0,
                 width=12,
             ),
-            table(
-                "Stragglers",
-                "Which ranks wait less than the job's mean? The lowest stands first: the others wait for it.",
-                ranks,
-                Column(
-                    "Wait against mean",
-                    lead,
-                    decimals=1,
-                    steps=(("red", None), ("orange", -0.1), ("green", -0.03)),
-                ),
-                Column("Waits", max_by(waits, *ranks), decimals=1),
-                width=12,
-                height=8,
-                sort="Wait against mean",
-                hide=("site",),
-            ),
+            stragglers(12),
         ),
     )

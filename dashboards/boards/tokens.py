@@ -1,43 +1,38 @@
-"""gw-tokens: what the AI factory produces, how fast, and what a token costs in joules and dollars."""
+"""gw-tokens: what the AI factory makes of its power and money, and how much of it does anything at all."""
 
 from __future__ import annotations
 
 from dashboards import limits
-from dashboards.boards.common import (
-    DATASOURCE,
-    MODEL_VARIABLE,
-    RATE,
-    SITE,
-    SITE_VARIABLE,
-    or_zero,
-    usd_per_mtoken,
-)
+from dashboards.boards.common import DATASOURCE, MODEL_VARIABLE, SITE, SITE_VARIABLE, or_zero
+from dashboards.boards.tokens_cost import cost, stages
 from dashboards.model import Board, Section
-from dashboards.panels import Column, Line, per_minute, stat, state_timeline, table, timeseries
+from dashboards.panels import Column, Line, stat, table, timeseries
 from dashboards.places import TOKENS as UID
-from gigawatch.catalogue import Unit, inference
-from gigawatch.promql import Match, matches, max_by, mean, rate, recorded, series, sum_by
+from gigawatch.promql import Match, Recorded, matches, max_by, recorded, sum_by
 from gigawatch.promql import recording as rec
 
 _MODEL: dict[str, str | Match] = {**SITE, "model": matches("$model")}
 _KEYS = ("site", "model")
-_REPLICA = ("model", "replica")
 
 
 def board() -> Board:
-    """Inference and its economics."""
+    """Tokens, energy, money and use of the whole factory."""
     return Board(
         UID,
-        "Tokens and cost",
-        "How many tokens come out, how long do users wait, and what does a token cost in joules and dollars?",
+        "Factory efficiency",
+        "How many tokens come out of a joule and a dollar, and which GPUs are held, busy and getting "
+        "something done?",
         ("gigawatch", "tokens", "cost"),
         (DATASOURCE, SITE_VARIABLE, MODEL_VARIABLE),
-        (_now(), _models(), _serving(), _efficiency(), _cost()),
+        (_now(), _split(), _energy(), cost(), stages()),
     )
 
 
+def _site(rule: Recorded, legend: str) -> Line:
+    return Line(max_by(recorded(rule, **SITE), "site"), f"{{{{site}}}} {legend}")
+
+
 def _now() -> Section:
-    waiting = or_zero(sum_by(recorded(rec.MODEL_REQUESTS_WAITING, **_MODEL)))
     return Section(
         "Now",
         (
@@ -54,191 +49,139 @@ def _now() -> Section:
                 decimals=0,
             ),
             stat(
-                "Requests running",
-                "How many requests are being worked on?",
-                or_zero(sum_by(recorded(rec.MODEL_REQUESTS_RUNNING, **_MODEL))),
-                decimals=0,
-            ),
-            stat("Requests waiting", "Do users queue?", waiting, decimals=0),
-            stat(
-                "Time to first token",
-                "How long does a user of the slowest replica look at an empty line?",
-                max_by(mean(inference.INFERENCE_TTFT, RATE, *_KEYS, "engine", "replica", **_MODEL)),
-                steps=limits.FIRST_TOKEN,
-                decimals=2,
-            ),
-            stat(
                 "Tokens/J, GPUs",
-                "How many tokens come out of a joule of GPU energy? Per model.",
-                max_by(recorded(rec.MODEL_TOKENS_PER_JOULE, **_MODEL), *_KEYS),
-                legend="{{model}}",
+                "How many tokens are generated from a joule of GPU energy?",
+                max_by(recorded(rec.SITE_TPJ.gpu, **SITE), "site"),
+                legend="{{site}}",
                 decimals=3,
             ),
             stat(
                 "Tokens/J, facility",
-                "And out of a joule bought, cooling and losses included? An estimate by share of GPU power.",
-                max_by(recorded(rec.SITE_TOKENS_PER_JOULE, **SITE), "site"),
+                "And from a joule bought, with processors, fans, cooling and losses?",
+                max_by(recorded(rec.SITE_TPJ.facility, **SITE), "site"),
                 legend="{{site}}",
                 decimals=3,
             ),
             stat(
                 "Cost per Mtoken",
-                "What does a million generated tokens cost, purchase, energy and staff included? An "
-                "estimate.",
-                usd_per_mtoken(),
+                "What did a million generated tokens cost over the last hour, purchase, energy and staff "
+                "included? An estimate.",
+                max_by(recorded(rec.SITE_USD_PER_MTOKEN_1H, **SITE), "site"),
                 legend="{{site}}",
                 decimals=2,
             ),
-        ),
-    )
-
-
-def _models() -> Section:
-    ttft = max_by(mean(inference.INFERENCE_TTFT, RATE, *_KEYS, "engine", "replica", **_MODEL), *_KEYS)
-    return Section(
-        "Models",
-        (
-            table(
-                "Models",
-                "Which model produces how much, for what? A model's name narrows the board to it.",
-                _KEYS,
-                Column("Tokens", recorded(rec.MODEL_TOKENS, **_MODEL), decimals=0),
-                Column("Running", recorded(rec.MODEL_REQUESTS_RUNNING, **_MODEL), decimals=0),
-                Column("Waiting", recorded(rec.MODEL_REQUESTS_WAITING, **_MODEL), decimals=0),
-                Column("First token", ttft, decimals=2, steps=limits.FIRST_TOKEN),
-                Column("GPU power", recorded(rec.MODEL_POWER, **_MODEL), decimals=1),
-                Column("Tokens per joule", recorded(rec.MODEL_TOKENS_PER_JOULE, **_MODEL), decimals=3),
-                Column("Cost per million", recorded(rec.MODEL_USD_PER_MTOKEN, **_MODEL), decimals=2),
-                height=6,
+            stat(
+                "Cost per GPU hour",
+                "What does an hour of one GPU cost, whether it is used or not?",
+                max_by(recorded(rec.SITE_USD_PER_GPU_HOUR, **SITE), "site"),
+                legend="{{site}}",
+                decimals=2,
+            ),
+            stat(
+                "Allocated",
+                "What share of all GPUs do jobs hold? Above 90 % is good, below 80 % money stands idle.",
+                max_by(recorded(rec.SITE_SPLIT.allocated, **SITE), "site"),
+                legend="{{site}}",
+                steps=limits.ALLOCATED,
+                decimals=0,
+            ),
+            stat(
+                "Productive",
+                "In what share of all GPU time did jobs and engines make progress?",
+                max_by(recorded(rec.SITE_SPLIT.productive, **SITE), "site"),
+                legend="{{site}}",
+                decimals=0,
             ),
         ),
     )
 
 
-def _serving() -> Section:
-    kinds = sum_by(rate(series(inference.INFERENCE_TOKENS, **_MODEL), RATE), "model", "kind", "source")
-    finished = sum_by(rate(series(inference.INFERENCE_REQUESTS, **_MODEL), RATE), "model", "outcome")
-    engines = max_by(series(inference.INFERENCE_ENGINE_UP, **_MODEL), "model", "engine", "replica")
+def _split() -> Section:
+    rack = rec.RACK_SPLIT
     return Section(
-        "Serving",
+        "Held, busy, productive",
         (
             timeseries(
-                "Tokens by model",
-                "Does a model produce less than a while ago?",
-                Line(max_by(recorded(rec.MODEL_TOKENS, **_MODEL), *_KEYS), "{{model}}"),
-                low=0,
-            ),
-            timeseries(
-                "Prompt and generated tokens",
-                "What do the engines do: read prompts, generate, or answer from the cache?",
-                Line(kinds, "{{model}} {{kind}} {{source}}"),
-                low=0,
-            ),
-            timeseries(
-                "Requests",
-                "Do requests pile up?",
-                Line(max_by(recorded(rec.MODEL_REQUESTS_RUNNING, **_MODEL), *_KEYS), "{{model}} running"),
-                Line(max_by(recorded(rec.MODEL_REQUESTS_WAITING, **_MODEL), *_KEYS), "{{model}} waiting"),
-                low=0,
-            ),
-            timeseries(
-                "Key-value cache",
-                "Is a replica's cache full? Then requests wait or are thrown out.",
+                "What becomes of the GPUs",
+                "Of all GPUs: which are held by jobs, which are busy, and which get something done? Held "
+                "but not busy is waste; busy but not productive is a hang, a restart or work done twice.",
+                _site(rec.SITE_SPLIT.allocated, "held by jobs"),
+                _site(rec.SITE_SPLIT.busy, "busy"),
+                _site(rec.SITE_SPLIT.productive, "productive"),
                 Line(
-                    max_by(series(inference.INFERENCE_KV_CACHE_USAGE, **_MODEL), *_REPLICA),
-                    "{{model}} {{replica}}",
+                    max_by(recorded(rec.SITE_SPLIT.telling, **SITE), "site"),
+                    "{{site}} tell of their progress",
+                    dashed=True,
                 ),
                 low=0,
                 high=1,
-                steps=limits.KV_CACHE,
+                width=12,
             ),
-            timeseries(
-                "Time to first token by replica",
-                "How long do users wait for an answer to begin?",
-                Line(
-                    mean(inference.INFERENCE_TTFT, RATE, *_REPLICA, **_MODEL),
-                    "{{model}} {{replica}}",
-                ),
-                low=0,
-            ),
-            timeseries(
-                "Requests finished per minute",
-                "Do requests end in errors or aborts?",
-                Line(per_minute(finished), "{{model}} {{outcome}}"),
-                low=0,
-            ),
-            state_timeline(
-                "Engines",
-                "Does every engine answer?",
-                engines.in_unit(Unit.COUNT),
-                {0: ("no answer", "red"), 1: ("answers", "green")},
-                legend="{{model}} {{engine}} {{replica}}",
-                width=24,
-                height=5,
+            table(
+                "Racks by use",
+                "Which rack is held, and does nothing? Where fewer tell of their progress than are held, "
+                "some may be productive unseen.",
+                ("site", "rack"),
+                Column("Held", recorded(rack.allocated, **SITE), decimals=0),
+                Column("Busy", recorded(rack.busy, **SITE), decimals=0),
+                Column("Productive", recorded(rack.productive, **SITE), decimals=0),
+                Column("Tell", recorded(rack.telling, **SITE), decimals=0),
+                Column("Tokens/J", recorded(rec.RACK_TPJ.facility, **SITE), decimals=3),
+                Column("Training tokens/J", recorded(rec.RACK_TRAINING_TPJ.facility, **SITE), decimals=3),
+                width=12,
+                sort="Productive",
+                hide=("site",),
             ),
         ),
     )
 
 
-def _efficiency() -> Section:
+def _energy() -> Section:
+    model = rec.MODEL_TPJ
     return Section(
         "Tokens per joule",
         (
             timeseries(
-                "Tokens per joule of GPU energy",
-                "Does a model turn energy into fewer tokens than before?",
-                Line(max_by(recorded(rec.MODEL_TOKENS_PER_JOULE, **_MODEL), *_KEYS), "{{model}}"),
+                "Generated tokens per joule",
+                "How many tokens come out of a joule: of the GPUs alone, with their nodes, with cooling and "
+                "losses? Only figures of one scope can be compared.",
+                _site(rec.SITE_TPJ.gpu, "GPUs"),
+                _site(rec.SITE_TPJ.node, "nodes"),
+                _site(rec.SITE_TPJ.facility, "facility"),
                 low=0,
             ),
             timeseries(
-                "Tokens per joule bought",
-                "How many tokens come out of a joule bought, cooling and losses included? An "
-                "estimate by share of GPU power.",
-                Line(max_by(recorded(rec.SITE_TOKENS_PER_JOULE, **SITE), "site"), "{{site}}"),
+                "Trained tokens per joule",
+                "The same for training: does a joule move less text through the models than before?",
+                _site(rec.SITE_TRAINING_TPJ.gpu, "GPUs"),
+                _site(rec.SITE_TRAINING_TPJ.node, "nodes"),
+                _site(rec.SITE_TRAINING_TPJ.facility, "facility"),
                 low=0,
             ),
             timeseries(
-                "GPU power by model",
+                "Power by model served",
                 "What do the GPUs of each model draw?",
                 Line(max_by(recorded(rec.MODEL_POWER, **_MODEL), *_KEYS), "{{model}}"),
                 low=0,
             ),
-        ),
-    )
-
-
-def _cost() -> Section:
-    return Section(
-        "Cost",
-        (
-            timeseries(
-                "Cost per million tokens by model",
-                "What does a million generated tokens cost, by model? An estimate by share of GPU power.",
-                Line(max_by(recorded(rec.MODEL_USD_PER_MTOKEN, **_MODEL), *_KEYS), "{{model}}"),
-                Line(usd_per_mtoken(), "{{site}} overall"),
-                low=0,
-                decimals=2,
-            ),
-            timeseries(
-                "Cost per hour by kind",
-                "What is the money spent on: machines, power or people?",
-                Line(sum_by(recorded(rec.SITE_COST_CAPEX, **SITE)), "purchase, spread over its life"),
-                Line(sum_by(recorded(rec.SITE_COST_ENERGY, **SITE)), "energy"),
-                Line(sum_by(recorded(rec.SITE_COST_FIXED, **SITE)), "staff, maintenance, rent"),
-                stacked=True,
-                low=0,
-                decimals=2,
-            ),
             table(
-                "Cost per site",
-                "What does each site cost per hour, and how is that made up?",
-                ("site",),
-                Column("Total", recorded(rec.SITE_COST, **SITE), decimals=2),
-                Column("Purchase", recorded(rec.SITE_COST_CAPEX, **SITE), decimals=2),
-                Column("Energy", recorded(rec.SITE_COST_ENERGY, **SITE), decimals=2),
-                Column("Fixed", recorded(rec.SITE_COST_FIXED, **SITE), decimals=2),
-                width=8,
-                height=8,
+                "Models by what they make of energy and money",
+                "Which model is dear, and is all of its energy known? Prompt tokens that had to be computed "
+                "are work too: the last column counts them with those generated. A model's name leads to "
+                "its engines.",
+                _KEYS,
+                Column("Tokens", recorded(rec.MODEL_TOKENS, **_MODEL), decimals=0),
+                Column("GPU power", recorded(rec.MODEL_POWER, **_MODEL), decimals=1),
+                Column("Tokens/J, GPUs", recorded(model.gpu, **_MODEL), decimals=3),
+                Column("Nodes", recorded(model.node, **_MODEL), decimals=3),
+                Column("Facility", recorded(model.facility, **_MODEL), decimals=3),
+                Column("Known", recorded(rec.MODEL_TOKENS_KNOWN, **_MODEL), decimals=0, steps=limits.KNOWN),
+                Column("Against peak", recorded(rec.MODEL_MFU, **_MODEL), decimals=1),
+                Column("Cost per hour", recorded(rec.MODEL_COST, **_MODEL), decimals=2),
+                Column("$ per Mtoken", recorded(rec.MODEL_USD_PER_MTOKEN_1H, **_MODEL), decimals=2),
+                Column("$ per M computed", recorded(rec.MODEL_USD_PER_MCOMPUTED_1H, **_MODEL), decimals=2),
+                height=6,
+                hide=("site",),
             ),
         ),
     )

@@ -11,7 +11,8 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-_FIRST = ("gw-fleet", "gw-rack", "gw-node", "gw-job", "gw-tokens", "gw-facility", "gw-predict", "gw-alarms")
+_FIRST = ("gw-fleet", "gw-rack", "gw-node", "gw-job", "gw-serving", "gw-training", "gw-tokens", "gw-facility",
+          "gw-predict", "gw-alarms")  # fmt: skip
 """The way in, from the site down to the GPU; other boards follow by title."""
 
 

@@ -21,6 +21,7 @@ from exporters.jobs.identity import Devices, Gpus
 from exporters.runtime.source import SourceError, kind_of
 from exporters.training.precision import precision
 from exporters.training.report import LARGEST, Report, ReportError, parse
+from exporters.training.voices import Voices
 from gigawatch.catalogue import training
 from gigawatch.readings import Reading
 
@@ -63,8 +64,10 @@ class TrainingDirectory:
         max_age: float = MAX_AGE,
         deadline: float = 5.0,
         wall: Callable[[], float] = time.time,
+        voices: Voices | None = None,
     ) -> None:
         self.interval, self.deadline = interval, deadline
+        self._voices = voices or Voices(max_age)
         self._gpus, self._directory, self._max_age, self._wall = gpus, directory, max_age, wall
         self._owners: dict[str, int] = {}
         self._logged: dict[str, str] = {}
@@ -85,6 +88,8 @@ class TrainingDirectory:
         problems: dict[str, tuple[str, str]] = {}
         told = [one for one in self._look(now, problems) if self._shown(one.report, now)]
         told = list(self._newest(self._of_one_owner(told, problems)))
+        ours = {job for job in {one.report.job for one in told} if self._voices.may("reporter", job)}
+        told = [one for one in told if one.report.job in ours]
         devices = Devices(self._gpus())
         jobs: dict[tuple[str, str], list[Report]] = defaultdict(list)
         for one in told:

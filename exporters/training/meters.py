@@ -1,4 +1,4 @@
-"""What training jobs say by OpenTelemetry: names of meters and attributes, and what each means here. Data only.
+"""What training jobs say by OpenTelemetry: names of meters and attributes, and what each means here.
 
 Sources: Megatron-LM d98e8a64dd, `megatron/core/telemetry/training_metrics.py` (gauges and the histogram, the
 same names in nemo-lens `semconv`), and `docs/user-guide/observability/metrics.md` of later versions, which

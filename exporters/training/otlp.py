@@ -75,6 +75,7 @@ class OtlpSource:
         rows: list[Reading] = []
         with self._lock:
             self._jobs = {key: job for key, job in self._jobs.items() if job.tally.shown(now, self._max_age)}
+            self._doubted &= self._jobs.keys()
             for key, job in self._jobs.items():
                 if self._voices.may("otlp", key[0]):
                     rows += self._readings(key, job, now)
@@ -88,16 +89,19 @@ class OtlpSource:
             raise SourceError("format", f"{wrong} bodies were no OTLP metrics")
 
     def _readings(self, key: tuple[str, str], job: OtlpJob, now: float) -> Iterator[Reading]:
-        counts = ("steps", "step_seconds", "flops", *(() if job.counted else ("tokens",)))
-        if job.doubtful and key in self._doubted:
-            hidden = {name: getattr(job.tally, name) for name in counts}
-            for name in counts:
-                setattr(job.tally, name, None)
-            yield from list(job.tally.readings(*key, "otlp", now))
-            for name, value in hidden.items():
-                setattr(job.tally, name, value)
-            return
-        yield from job.tally.readings(*key, "otlp", now)
+        """Of a job whose records stand for nobody knows how many steps, all but what is counted from them."""
+        if not job.doubtful:
+            self._doubted.discard(key)
+            return job.tally.readings(*key, "otlp", now)
+        if key not in self._doubted:
+            self._doubted.add(key)
+            log.warning(
+                "training: job %s: its steps fill %.0f%% of the time; if it tells of every Nth step, let it "
+                "say so: OTEL_RESOURCE_ATTRIBUTES=%s=N. Until then its steps are not shown",
+                key[0], 100 * job.busy / (job.tally.told - job.first), meters.STEPS_PER_RECORD,
+            )  # fmt: skip
+        without = ("steps", "step_seconds", "flops", *(() if job.counted else ("tokens",)))
+        return job.tally.readings(*key, "otlp", now, without)
 
     def _start(self) -> None:
         if self._server is not None:
@@ -142,8 +146,7 @@ class OtlpSource:
             if len(self._jobs) >= _MOST:
                 self._refused += 1
                 return
-            job = OtlpJob(Tally(began=self._first(told, now), told=0.0), model)
-            job.tally.told = job.tally.began
+            job = OtlpJob(Tally(began=self._first(told, now), told=now))
         every = _number(attributes.get(meters.STEPS_PER_RECORD, ""))
         gpus = next(filter(None, (_number(attributes.get(one, "")) for one in meters.WORLD)), None)
         # All attributes: what tells one process from another is among them, whatever its name.
@@ -152,15 +155,6 @@ class OtlpSource:
         self._jobs[key] = job
         number = next(filter(None, (label(attributes.get(one, "")) for one in meters.PRECISION)), "")
         job.tally.precision = number or job.tally.precision
-        if every is None and job.doubtful and key not in self._doubted:
-            self._doubted.add(key)
-            log.warning(
-                "training: job %s: its steps fill %.0f%% of the time; if it tells of every Nth step, let it "
-                "say so: OTEL_RESOURCE_ATTRIBUTES=%s=N. Until then its steps are not shown",
-                name, 100 * job.busy / (job.tally.told - job.first), meters.STEPS_PER_RECORD,
-            )  # fmt: skip
-        elif every is not None:
-            self._doubted.discard(key)
 
     def _first(self, told: list[Point], now: float) -> float:
         """When the job began, if that was since this agent runs; else now."""

@@ -35,7 +35,6 @@ class OtlpJob:
     processes. A process that began after the last word of the one before is a new attempt."""
 
     tally: Tally
-    model: str
     writer: str = ""
     heard: float = 0.0
     """When anything came from the process that speaks."""
@@ -51,6 +50,11 @@ class OtlpJob:
     """When the first record of the histogram was seen; of records after it `busy` is the sum."""
     busy: float = 0.0
     records: float = 0.0
+    every: float | None = None
+    """Steps for one record; None was not told."""
+    since: float = 0.0
+    """What the process that speaks has summed up since then counts from its first point."""
+    restart_at: float = 0.0
 
     def take(
         self, writer: str, points: Iterable[Point], every: float | None, gpus: float | None, now: float
@@ -60,7 +64,7 @@ class OtlpJob:
         told = [one for one in points if math.isfinite(one.value) and one.time <= now + _AHEAD]
         if not told or not self._admits(writer, told, now):
             return False
-        self.heard = now
+        self.heard, self.every = now, every
         # Gauges first: of a histogram's seconds they say what was done in them.
         for point in told:
             if point.role == "tokens_rate" and point.value >= 0:
@@ -78,7 +82,7 @@ class OtlpJob:
                     self._spoke(point, now)
             elif point.role == "duration":
                 seconds, count = self._new(point)
-                if count > 0 and 0 <= seconds:
+                if count > 0 and seconds >= 0:
                     self._stepped(seconds, count, every or 1.0, point, now)
         self._settle(gpus)
         return True
@@ -87,37 +91,42 @@ class OtlpJob:
     def doubtful(self) -> bool:
         """Steps fill so little of the time that a record most likely stands for many of them."""
         span = self.tally.told - self.first
-        return self.records >= 2 and span >= _JUDGED and self.busy < _BUSY * span
+        return self.every is None and self.records >= 2 and span >= _JUDGED and self.busy < _BUSY * span
 
     def _admits(self, writer: str, told: list[Point], now: float) -> bool:
         if writer == self.writer:
             return True
-        begins = [one.start for one in told if one.role in ("tokens", "duration") and one.start > 0]
-        if not begins:
-            # Only gauges: of nobody else while somebody counts.
-            return not self.writer
-        anew = min(begins) >= self.tally.told
-        if self.writer and not anew and now - self.heard <= _SILENT:
+        if not self.writer:
+            self.writer, self.since = writer, self.tally.began - 1.0
+            return True
+        counters = [one for one in told if one.role in ("tokens", "duration")]
+        anew = bool(counters) and min(one.start for one in counters) >= self.tally.told
+        if not counters or (not anew and now - self.heard <= _SILENT):
             return False
-        if self.writer:
-            self.tokens_rate = self.flops_rate = None
-            self.pending_tokens = self.pending_flops = 0.0
-            if anew:
-                self.tally.restarts += 1
-        self.writer, self.last = writer, {}
+        if anew:
+            self._restarted(min(one.start for one in counters))
+        self.writer, self.last, self.since = writer, {}, self.tally.told if anew else now
+        self.tokens_rate = self.flops_rate = None
+        self.pending_tokens = self.pending_flops = 0.0
         return True
+
+    def _restarted(self, at: float) -> None:
+        """Once for all meters of a process."""
+        if at > self.restart_at + 1.0:
+            self.tally.restarts += 1
+            self.restart_at = at
 
     def _new(self, point: Point) -> tuple[float, float]:
         """What the point adds to those before it: value and count. Late and repeated ones add nothing."""
         before = self.last.get(point.role)
         if before is not None and before.series != point.series:
             return 0.0, 0.0
-        now = _Series(point.series, point.start, point.time, point.value, point.count)
+        now = _Series(point.series, point.start, point.time, point.value, point.records)
         if before is None:
             self.last[point.role] = now
             # What a process did before this agent ran, or before it was seen, is not of now.
-            if point.delta or point.start >= self.tally.began - 1.0:
-                return point.value, point.count
+            if point.delta or point.start >= self.since:
+                return point.value, point.records
             return 0.0, 0.0
         if point.time <= before.time:
             return 0.0, 0.0
@@ -125,16 +134,16 @@ class OtlpJob:
             if point.start and point.start < before.time - 1e-3:
                 return 0.0, 0.0  # reaches into what was counted
             self.last[point.role] = now
-            return point.value, point.count
+            return point.value, point.records
         if point.start < before.start:
             return 0.0, 0.0
         self.last[point.role] = now
-        begun = point.start > before.start or point.value < before.value or point.count < before.count
+        begun = point.start > before.start or point.value < before.value or point.records < before.count
         if begun:
-            if point.time > before.time and point.start >= before.time:
-                self.tally.restarts += 1
-            return point.value, point.count
-        return point.value - before.value, point.count - before.count
+            if point.start >= before.time:
+                self._restarted(point.start)
+            return point.value, point.records
+        return point.value - before.value, point.records - before.count
 
     def _stepped(self, seconds: float, count: float, every: float, point: Point, now: float) -> None:
         self._spoke(point, now)

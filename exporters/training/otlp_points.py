@@ -34,7 +34,7 @@ class BodyError(ValueError):
 
 
 class Point(NamedTuple):
-    """One value. Times are Unix seconds; `start` is 0 where none was told. `count` is 0 but for histograms.
+    """One value. Times are Unix seconds; `start` is 0 where none was told. `records` is 0 but for histograms.
     `series` tells points of one meter apart."""
 
     role: Role
@@ -43,7 +43,7 @@ class Point(NamedTuple):
     start: float
     time: float
     value: float
-    count: float
+    records: float
 
 
 Attributes = Mapping[str, str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from exporters.training.precision import precision
@@ -52,7 +52,7 @@ class Tally:
     def add(self, name: str, amount: float) -> None:
         """Count more of it. What is no amount is left out: counters never fall, and never leap for ever."""
         total = (getattr(self, name) or 0.0) + amount
-        if 0 <= amount and total <= _HIGHEST.get(name, _COUNT):  # also where it is not a number
+        if amount >= 0 and total <= _HIGHEST.get(name, _COUNT):  # also where it is not a number
             setattr(self, name, total)
 
     def lose(self, loss: float) -> None:
@@ -63,13 +63,15 @@ class Tally:
         """Whether the job is still to be shown: a silent one for a while, one that ended for a short one."""
         return now - self.told <= (min(FAREWELL, max_age) if self.ended else max_age)
 
-    def readings(self, job: str, model: str, way: Way, now: float) -> Iterator[Reading]:
-        """Everything that was told."""
+    def readings(
+        self, job: str, model: str, way: Way, now: float, without: Collection[str] = ()
+    ) -> Iterator[Reading]:
+        """Everything that was told, without the counters named there."""
         labels = (job, model)
         yield Reading(training.TRAINING_REPORT_TIMESTAMP, (*labels, way), self.told)
         for name, metric in _COUNTED.items():
             value = getattr(self, name)
-            if value is not None:
+            if value is not None and name not in without:
                 yield Reading(metric, labels, value)
         elapsed = (self.told if self.ended else max(now, self.told)) - self.began
         yield Reading(training.TRAINING_ELAPSED, labels, max(0.0, elapsed))

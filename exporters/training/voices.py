@@ -1,4 +1,4 @@
-"""Who speaks for a job that tells of itself in several ways: what rules sum over jobs must not count one twice."""
+"""Who speaks for a job that tells of itself in several ways: rules sum over jobs, none may count twice."""
 
 from __future__ import annotations
 

@@ -49,6 +49,9 @@ def _configure_up(parser: ArgumentParser) -> None:
     parser.add_argument("--simulate", action="store_true", help="simulate even where this machine has GPUs")
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulated plant (default: 1)")
     parser.add_argument("--grafana", action="store_true", help="also start Grafana (from PATH or Docker)")
+    parser.add_argument(
+        "--workload", type=Path, metavar="FILE", help="also scrape your engines and queues: docs/engines.md"
+    )
     parser.add_argument("--interval", type=_duration, help="scrape interval, such as 5s (default: by size)")
     _state_option(parser)
 
@@ -59,7 +62,15 @@ def _up(args: Namespace) -> int:
     started = time.monotonic()
     if args.interval is not None and not 1 <= args.interval <= 60:
         raise UserError(f"--interval {args.interval:g}s is out of range; allowed: 1s to 60s")
-    options = UpOptions(args.blueprint, args.inventory, args.simulate, args.seed, args.interval, args.grafana)
+    options = UpOptions(
+        args.blueprint,
+        args.inventory,
+        args.simulate,
+        args.seed,
+        args.interval,
+        args.grafana,
+        args.workload,
+    )
     plan = up(_layout(args), options, _say)
     _say(f"up after {time.monotonic() - started:.0f} s")
     _say(announce(plan))

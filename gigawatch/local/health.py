@@ -88,7 +88,7 @@ def _targets(plan: Plan) -> dict[str, Any] | None:
 
 def _discovered_jobs(plan: Plan) -> list[str]:
     """Jobs whose targets come from service discovery, a little later than the others."""
-    jobs = {"agent": "gigawatch-agent", "facility": "gigawatch-facility"}
+    jobs = {"agent": "gigawatch-agent", "facility": "gigawatch-facility", "workload": "gigawatch-workload"}
     return [job for part, job in jobs.items() if part in plan.ports]
 
 

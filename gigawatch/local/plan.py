@@ -19,6 +19,7 @@ PORTS = {
     "pager": 9615,
     "plant": 9616,
     "supervisor": 9617,
+    "workload": 9618,
     "prometheus": 9090,
     "alertmanager": 9093,
     "grafana": 3000,

@@ -21,13 +21,15 @@ def configuration(site: str, ports: dict[str, int], interval: float, parts: set[
             config["honor_labels"] = True
         return config
 
-    def discovered(job: str, path: str) -> dict[str, Any]:
-        url = f"http://127.0.0.1:{ports['sd']}/sd/{path}"
+    def discovered(job: str, path: str, part: str = "sd") -> dict[str, Any]:
+        url = f"http://127.0.0.1:{ports[part]}/{path}"
         return {"job_name": job, "http_sd_configs": [{"url": url, "refresh_interval": "5s"}]}
 
-    jobs = [discovered("gigawatch-agent", "agents")]
+    jobs = [discovered("gigawatch-agent", "sd/agents")]
     if "facility" in parts:
-        jobs.append(discovered("gigawatch-facility", "facility"))
+        jobs.append(discovered("gigawatch-facility", "sd/facility"))
+    if "workload" in parts:
+        jobs.append(discovered("gigawatch-workload", "targets", "workload"))
     jobs.append(static("gigawatch-sd", "sd", honor=True))
     jobs.append(static("gigawatch-analytics", "analytics", honor=True))
     present = [part for part in ("supervisor", "pager", "plant") if part in {*parts, "supervisor"}]

@@ -31,6 +31,8 @@ class Wanted:
     interval: float | None
     grafana: bool
     tools: dict[str, str]
+    workload: Path | None = None
+    """Settings of `gigawatch workload`, where it is wanted."""
 
 
 def scrape_interval(wanted: Wanted) -> float:
@@ -61,8 +63,20 @@ def part_names(wanted: Wanted) -> list[str]:
     """Parts in the order in which they start."""
     plant = ["plant"] if wanted.simulated else []
     facility = ["facility"] if wanted.simulated else []
+    workload = ["workload"] if wanted.workload is not None else []
     shown = ["viewer", "grafana"] if wanted.grafana else ["viewer"]
-    return [*plant, "agent", *facility, "sd", "pager", "alertmanager", "prometheus", "analytics", *shown]
+    return [
+        *plant,
+        "agent",
+        *facility,
+        *workload,
+        "sd",
+        "pager",
+        "alertmanager",
+        "prometheus",
+        "analytics",
+        *shown,
+    ]
 
 
 def make_plan(wanted: Wanted, layout: Layout, ports: dict[str, int]) -> Plan:
@@ -140,6 +154,9 @@ def _commands(wanted: Wanted, layout: Layout, ports: dict[str, int], interval: f
             "--host-agent", f"127.0.0.1:{ports['agent']}",
         ]  # fmt: skip
     commands["sd"] = sd
+    if wanted.workload is not None:
+        settings = ["--config", str(wanted.workload)]
+        commands["workload"] = [*gigawatch, "workload", *settings, *inventory, *listen("workload")]
     return commands
 
 

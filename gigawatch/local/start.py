@@ -31,6 +31,7 @@ class UpOptions:
     seed: int
     interval: float | None
     grafana: bool
+    workload: Path | None = None
 
 
 def up(layout: Layout, options: UpOptions, say: Say) -> Plan:
@@ -40,6 +41,8 @@ def up(layout: Layout, options: UpOptions, say: Say) -> Plan:
         say(f"already up ({running.site}, {running.mode}); stop it first with: gigawatch down")
         return running
     found = tools.require("prometheus", "promtool", "alertmanager")
+    if options.workload is not None:
+        _check_workload(options.workload)
     _end_left_overs(layout)
     machine = tools.look()
     simulated = options.simulate or options.blueprint is not None or not machine.has_gpus
@@ -55,6 +58,9 @@ def up(layout: Layout, options: UpOptions, say: Say) -> Plan:
     wanted = _wanted(layout, options, simulated, machine, found, ports["agent"])
     plan = stack.make_plan(wanted, layout, ports)
     say(f"site '{plan.site}': {len(wanted.inventory.nodes)} nodes, {wanted.inventory.gpu_count} GPUs")
+    if wanted.workload is not None:
+        beside = ", beside those of the simulated plant" if simulated else ""
+        say(f"inference engines and queues as in {wanted.workload}{beside}")
     stack.write_files(wanted, layout, ports)
     _check_configuration(found["promtool"], layout)
     save_plan(plan, layout)
@@ -90,7 +96,24 @@ def _wanted(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(stack.this_machine(machine, socket.gethostname(), agent_port), encoding="utf-8")
         inventory = load_inventory(file)
-    return stack.Wanted(inventory, file, simulated, options.seed, options.interval, options.grafana, found)
+    workload = options.workload.resolve() if options.workload is not None else None
+    return stack.Wanted(
+        inventory, file, simulated, options.seed, options.interval, options.grafana, found, workload
+    )
+
+
+def _check_workload(settings: Path) -> None:
+    """Ask the program itself whether it can use them, before anything is started."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gigawatch.cli", "workload", "--check", "--config", str(settings)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode:
+        told = done.stderr.strip().splitlines()
+        raise UserError(told[-1].removeprefix("gigawatch: ") if told else f"{settings} cannot be used")
 
 
 def _check_configuration(promtool: str, layout: Layout) -> None:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from gigawatch.catalogue import PREFIX, Kind, Metric, by_name
-from gigawatch.readings import COUNT, SUM, Reading
+from gigawatch.catalogue import PREFIX, Metric, by_name
+from gigawatch.readings import Reading, sample
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -102,16 +102,8 @@ def _openmetrics_header(match: re.Match[bytes]) -> bytes:
 
 def series_prefix(metric: Metric, labels: tuple[str, ...]) -> str:
     """What stands before the value of a series: name, labels, a blank."""
-    name, names = metric.name, metric.labels
-    if metric.kind is Kind.HISTOGRAM and labels:
-        part = labels[-1]
-        if part in (SUM, COUNT):
-            name, labels = f"{name}_{part}", labels[:-1]
-        else:
-            name, names = f"{name}_bucket", (*names, "le")
-    if len(labels) != len(names):
-        raise ValueError(f"{metric.name} has labels {metric.labels}, got {len(labels)} values")
-    pairs = ",".join(f'{k}="{_escape(v)}"' for k, v in zip(names, labels, strict=True))
+    name, named = sample(metric, labels)
+    pairs = ",".join(f'{label}="{_escape(value)}"' for label, value in named.items())
     return f"{name}{{{pairs}}} " if pairs else f"{name} "
 
 

@@ -43,7 +43,11 @@ class Effects:
         self.node_leak = zeros("N")
         self.flapping = zeros("N")
         self.hang = zeros("N")
+        self.starved = zeros("N")
+        """A host too busy to feed its inference engine."""
         self.stall = zeros("N")
+        self.crash = zeros("N")
+        """A node on which a rank crashes as soon as its job works again."""
         self.time_lost = zeros("N")
         """Nothing keeps the node's clock, and it runs wrong."""
         self.disk = zeros("N")
@@ -204,6 +208,15 @@ def _hang(e: Effects, target: Target, level: float, _: float) -> None:
     e.hang[e.layout.node[target.name]] = level > 0
 
 
+def _starved(e: Effects, target: Target, level: float, _: float) -> None:
+    node = e.layout.node[target.name]
+    e.starved[node] = max(e.starved[node], level)
+
+
+def _crash(e: Effects, target: Target, level: float, _: float) -> None:
+    e.crash[e.layout.node[target.name]] = level > 0
+
+
 def _stall(e: Effects, target: Target, level: float, _: float) -> None:
     e.stall[e.layout.node[target.name]] = level > 0
 
@@ -229,6 +242,8 @@ EFFECTS: dict[str, Effect] = {
     "link-flapping": _flapping,
     "straggler": _straggler,
     "engine-hang": _hang,
+    "engine-slow": _starved,
+    "training-restart": _crash,
     "storage-stall": _stall,
     "clock-drift": _clock,
     "disk-worn": _disk,

@@ -62,6 +62,9 @@ def _profiling(rows: Rows) -> None:
         rows.table.add(metric, rows.labels(*extra), rows.alive(_to(values, 4)), modern)
     old = rows.labels(gpu_activity.GPU_SM_ACTIVE.key, "gpm", "not_supported")
     rows.table.add(gpu.GPU_CAPABILITY_INFO, old, rows.alive(1.0), ~modern)
+    for precision in gpu_activity.GPU_PEAK_FLOPS.values["precision"]:
+        peak = np.array([1e12 * profile.peak.get(precision, 0.0) for profile in layout.profiles])
+        rows.table.add(gpu_activity.GPU_PEAK_FLOPS, rows.labels(precision), rows.alive(peak), peak > 0)
     held = (layout.gpu_group > 0).astype(float)
     rows.table.add(gpu_activity.GPU_PROCESSES, rows.labels(), rows.alive(held))
 

@@ -6,14 +6,15 @@ import numpy as np
 
 from gigawatch.catalogue import gpu, gpu_links, inference, training, workload, xids
 from gigawatch.simulator import emit_activity
+from gigawatch.simulator.emit_training import rank_step
 from gigawatch.simulator.identity import gpu_serial, pci_bus_id
 from gigawatch.simulator.layout import Array, Layout
+from gigawatch.simulator.queues import SCHEDULER
 from gigawatch.simulator.state import RAISED_XIDS, REASONS, TIMED_REASONS, XIDS, State
 from gigawatch.simulator.table import Labels, Table, Values, floored, rounded
 
 DRIVER = "580.95.05"
 CLOCK_STEP = 15e6
-_SCHEDULER = {"training": "slurm", "inference": "kubernetes"}
 
 
 def gpu_table(layout: Layout) -> Table:
@@ -204,7 +205,7 @@ class Gpus:
 
         def job_labels(g: int) -> tuple[str, ...]:
             job = layout.groups[group_of[g] - 1].job
-            scheduler = _SCHEDULER[job.kind]
+            scheduler = SCHEDULER[job.kind]
             return (
                 self.index[g], layout.uuids[g], scheduler, job.namespace, "", "", job.name, job.user, "",
                 job.stage, "",
@@ -223,3 +224,5 @@ class Gpus:
         add(workload.GPU_ALLOCATION_INFO, job_labels, 1.0, group_of > 0)
         add(inference.INFERENCE_GPU_INFO, engine_labels, 1.0, layout.inference[group_of])
         add(training.TRAINING_RANK_WAIT, rank_labels, self.alive(rounded("rank_wait", 3)), trains)
+        # A rank's process lives on for a while when its GPU is lost.
+        add(training.TRAINING_RANK_STEP, rank_labels, lambda s: rank_step(layout, s), trains)

@@ -1,13 +1,11 @@
-"""Host, fabric and workload readings of the plant's nodes."""
+"""Host, fabric and storage readings of the plant's nodes, and what jobs and engines on them tell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from gigawatch.catalogue import Metric, fabric, gpu, host, inference, storage, training
-from gigawatch.simulator import emit_host
+from gigawatch.catalogue import fabric, gpu, host, storage
+from gigawatch.simulator import emit_engine, emit_host, emit_training
 from gigawatch.simulator.layout import Array, Layout
 from gigawatch.simulator.nodes import CPUS, HOST_MEMORY
 from gigawatch.simulator.state import State
@@ -41,6 +39,7 @@ def node_table(layout: Layout) -> Table:
     def visible(state: State) -> Array:
         return np.bincount(layout.gpu_node, state.lost == 0, minlength=layout.sizes["N"])
 
+    emit_training.fill_nodes(layout, table)
     for source in gpu.GPUS_VISIBLE.values["source"]:
         add(gpu.GPUS_VISIBLE, _fixed(source), visible, has_gpus)
     return table
@@ -102,44 +101,6 @@ def _ports(layout: Layout, table: Table) -> None:
 def group_table(layout: Layout) -> Table:
     """Readings of jobs and engines: on the node of a job's first rank, on the node of each replica."""
     table = Table([-1, *(group.nodes[0] for group in layout.groups)])
-    trains, serves = layout.training, layout.inference
-
-    def engine(k: int) -> tuple[str, ...]:
-        group = layout.groups[k - 1]
-        return (group.job.engine, group.job.model, group.replica)
-
-    def job(k: int) -> tuple[str, ...]:
-        found = layout.groups[k - 1].job
-        return (found.name, found.model)
-
-    def serve(metric: Metric, values: Callable[[State], Array] | float, *extra: str) -> None:
-        table.add(metric, lambda k: (*engine(k), *extra), values, serves)
-
-    def train(metric: Metric, values: Callable[[State], Array]) -> None:
-        table.add(metric, job, values, trains)
-
-    for row, (kind, source) in enumerate(
-        (("prompt", "computed"), ("prompt", "cached"), ("generation", "computed"))
-    ):
-        serve(inference.INFERENCE_TOKENS, floored("served", row), kind, source)
-    serve(inference.INFERENCE_REQUESTS_RUNNING, rounded("running", 0))
-    serve(inference.INFERENCE_REQUESTS_WAITING, rounded("waiting", 0))
-    for row, outcome in enumerate(("stop", "length", "abort", "error")):
-        serve(inference.INFERENCE_REQUESTS, floored("requests", row), outcome)
-    serve(inference.INFERENCE_KV_CACHE_USAGE, rounded("cache_used", 4))
-    if not layout.groups:
-        return table
-    first = np.array([0, *(group.nodes[0] for group in layout.groups)])
-    start = layout.node_gpu_start
-
-    def answers(state: State) -> Array:
-        # An engine answers while at least one of its GPUs does.
-        alive = np.concatenate([[0.0], np.cumsum(state.lost == 0)])
-        return np.asarray(alive[layout.node_gpu_stop[first]] - alive[start[first]] > 0)
-
-    serve(inference.INFERENCE_ENGINE_UP, answers)
-    train(training.TRAINING_TOKENS, floored("tokens"))
-    train(training.TRAINING_STEPS, floored("steps"))
-    train(training.TRAINING_STEP_DURATION, rounded("step_time", 3))
-    train(training.TRAINING_CHECKPOINT_TIMESTAMP, rounded("checkpoint_done", 1))
+    emit_engine.fill(layout, table)
+    emit_training.fill(layout, table)
     return table

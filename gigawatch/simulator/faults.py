@@ -27,6 +27,8 @@ class FaultKind:
     ramp: float = 10.0
     """Seconds from the first effect to the full one."""
     severity: float = 1.0
+    only: bool = False
+    """It means nothing to hardware without such a job."""
 
 
 _TABLE = (
@@ -61,7 +63,11 @@ _TABLE = (
     FaultKind("link-flapping", "an InfiniBand port of a node goes down and up", ("node",), ramp=0),
     FaultKind("straggler", "one GPU's clocks are held low, and its whole job waits for it", ("gpu",), ramp=5),
     FaultKind("engine-hang", "an inference engine takes requests and generates nothing", ("node",),
-              "inference", ramp=0),
+              "inference", ramp=0, only=True),
+    FaultKind("engine-slow", "a host too busy to feed its inference engine: it loses 90 % of its rate",
+              ("node",), "inference", ramp=0, only=True),
+    FaultKind("training-restart", "a rank crashes every two minutes; its job begins again at a checkpoint",
+              ("node",), ramp=0, only=True),
     FaultKind("storage-stall", "shared storage stops answering a node, and its job waits", ("node",), ramp=0),
     FaultKind("clock-drift", "nothing keeps a node's clock any more, and it runs 8 ms per second wrong",
               ("node",), ramp=0),
@@ -227,8 +233,8 @@ def _default(kind: FaultKind, inventory: Inventory) -> Target:
 
 
 def _busy_node(kind: FaultKind, jobs: tuple[Job, ...], inventory: Inventory) -> str:
-    if kind.name == "engine-hang":
-        return next((job.nodes[0] for job in jobs if job.kind == "inference"), "")
+    if kind.only:
+        return next((job.nodes[0] for job in jobs if job.kind == kind.prefers), "")
     for wanted in (kind.prefers, "inference", "training"):
         for job in jobs:
             if job.kind == wanted:

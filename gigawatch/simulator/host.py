@@ -9,7 +9,8 @@ import numpy as np
 from gigawatch.simulator.effects import Effects
 from gigawatch.simulator.layout import Array, Layout
 from gigawatch.simulator.state import State
-from gigawatch.simulator.work import CHECKPOINT_SECONDS, storage_rate
+from gigawatch.simulator.train import CHECKPOINT_SECONDS
+from gigawatch.simulator.work import storage_rate
 
 NVLINK_SHARE = 0.6
 """Share of the links' bandwidth that collectives of a training job reach while they communicate."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gigawatch.simulator import profiles
+from gigawatch.simulator import latency, profiles
 from gigawatch.simulator.identity import digest, gpu_uuid
 from gigawatch.simulator.jobs import Job
 from gigawatch.simulator.profiles import GpuProfile
@@ -64,7 +64,7 @@ class Layout:
         return {
             "G": len(self.gpu_node), "N": len(self.inventory.nodes), "R": len(self.inventory.racks),
             "L": len(self.inventory.loops), "C": len(self.cdus), "D": len(self.inventory.devices),
-            "H": len(self.hall), "K": len(self.groups) + 1,
+            "H": len(self.hall), "K": len(self.groups) + 1, "B": latency.ROWS,
         }  # fmt: skip
 
     def rng(self, what: str) -> np.random.Generator:
@@ -216,6 +216,8 @@ class Layout:
         self.training_rate = np.where(self.training, 0.40 * flops / (6 * parameters), 0.0)
         # Decoding is bound by memory: about 500 tokens/s per H100 with 70e9 parameters.
         self.decode_rate = np.where(self.inference, flops / 989e12 * 500 * (70e9 / parameters) ** 0.8, 0.0)
+        self.parameters = parameters
+        self.latency = latency.Latency(["", *(group.job.engine for group in groups)])
         self.load = np.array([0.0, *(group.job.load for group in groups)])
         self.checkpoint_every = np.array([1e18, *(group.job.checkpoint_seconds for group in groups)])
         rng = self.rng("groups")

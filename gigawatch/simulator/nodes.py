@@ -26,6 +26,7 @@ def advance(layout: Layout, state: State, effects: Effects, dt: float, normal: A
     powered = state.powered > 0
     group = layout.node_group
     target = np.where(layout.training[group], 0.22, np.where(layout.inference[group], 0.12, 0.012))
+    target = np.maximum(target, 0.96 * effects.starved)
     state.cpu_busy[:] = np.clip(target * (1 + 0.06 * normal), 0.002, 1.0) * powered
     _counters(layout, state, effects, dt)
 

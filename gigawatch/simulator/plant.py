@@ -74,6 +74,7 @@ class Plant:
         s.phase[:] = rng.uniform(0, 1, s.phase.shape)
         s.in_system[:] = 30.0 * layout.inference
         s.step_time[:] = layout.step_seconds
+        s.began[:] = s.reported[:] = s.time
         s.boot[:] = np.floor(start - rng.uniform(4, 40, s.boot.shape) * 86400)
         every = layout.checkpoint_every
         s.next_checkpoint[:] = s.time + rng.uniform(0.2, 1, every.shape) * every

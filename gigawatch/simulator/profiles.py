@@ -42,6 +42,17 @@ class GpuProfile:
     tau_liquid: float = 18.0
     tau_air: float = 60.0
 
+    @property
+    def peak(self) -> dict[str, float]:
+        """Dense teraflops by number format; every format of half the width doubles the rate, where the GPU
+        has it. fp4 and fp8 came with Blackwell and Hopper."""
+        found = {"tf32": self.tflops / 2, "fp16": self.tflops, "bf16": self.tflops}
+        if self.architecture != "Ampere":
+            found["fp8"] = 2 * self.tflops
+        if self.architecture == "Blackwell":
+            found["fp4"] = 4 * self.tflops
+        return found
+
 
 _HOPPER = (83.0, 87.0, 92.0, 95.0)
 _BLACKWELL = (85.0, 90.0, 95.0, 95.0)

@@ -15,7 +15,7 @@ from gigawatch import package_version
 from gigawatch.catalogue import own
 from gigawatch.errors import UserError
 from gigawatch.readings import Reading
-from gigawatch.simulator import drills, snapshot
+from gigawatch.simulator import drills, queues, snapshot
 from gigawatch.simulator.faults import Fault
 from gigawatch.simulator.plant import Plant
 from gigawatch.topology import Inventory
@@ -98,7 +98,8 @@ class PlantService:
         return self._simulated + (real - self._real) * self._speed
 
     def readings(self) -> list[Reading]:
-        """What the plant says of itself: drills that act, its lag, its version."""
+        """What the plant says of itself (drills that act, its lag, its version), and the queues of its
+        schedulers: only this program speaks for the whole site, as the one that asks real schedulers does."""
         found = [
             Reading(own.PLANT_FAULT_ACTIVE, (fault.drill, fault.kind, fault.target.text), 1.0)
             for fault in self._drills
@@ -106,6 +107,7 @@ class PlantService:
         ]
         return [
             *found,
+            *queues.readings(self.plant.layout, self.plant.time),
             Reading(own.PLANT_LAG, (), round(self.lag, 3)),
             Reading(own.EXPORTER_BUILD_INFO, ("plant", package_version(), python_version()), 1.0),
         ]

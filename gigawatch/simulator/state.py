@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gigawatch.catalogue import gpu
+from gigawatch.simulator import latency
 from gigawatch.simulator.layout import Array
 
 REASONS = gpu.CLOCK_EVENT_REASONS
@@ -30,7 +31,7 @@ def _axis(*axes: str | int) -> Any:
 @dataclass(frozen=True)
 class State:
     """Arrays over GPUs (G), nodes (N), racks (R), loops (L), coolant units (C), devices (D), halls (H),
-    groups (K).
+    groups (K) and rows of their latency histograms (B).
 
     Written in place only (`state.core[:] = ...`): the fields are views of `buffer`.
     """
@@ -169,6 +170,30 @@ class State:
     checkpoint_left: Array = _axis("K")
     checkpoint_done: Array = _axis("K")
     stall_left: Array = _axis("K")
+    step_number: Array = _axis("K")
+    """The step that all ranks work on: falls back to the last checkpoint with a restart, unlike `steps`."""
+    stepping: Array = _axis("K")
+    """Seconds spent in steps, held ones too."""
+    elapsed: Array = _axis("K")
+    began: Array = _axis("K")
+    reported: Array = _axis("K")
+    """Unix time at which a job did something last."""
+    checkpoint_spent: Array = _axis("K")
+    """Seconds of the checkpoint that is being written."""
+    checkpoint_duration: Array = _axis("K")
+    checkpoint_seconds: Array = _axis("K")
+    checkpoints: Array = _axis("K")
+    checkpoint_step: Array = _axis("K")
+    since_checkpoint: Array = _axis("K")
+    """Seconds of steps that a crash would undo."""
+    down_left: Array = _axis("K")
+    startup_left: Array = _axis("K")
+    rework_left: Array = _axis("K")
+    """Seconds of steps that were done before a crash and are still to be done again."""
+    next_crash: Array = _axis("K")
+    restarts: Array = _axis("K")
+    lost_seconds: Array = _axis(3, "K")
+    """Seconds not running, starting up, and doing steps again."""
     demand_noise: Array = _axis("K")
     in_system: Array = _axis("K")
     running: Array = _axis("K")
@@ -178,6 +203,17 @@ class State:
     requests: Array = _axis(4, "K")
     first_token: Array = _axis("K")
     cache_used: Array = _axis("K")
+    preempted: Array = _axis("K")
+    progress: Array = _axis("K")
+    stalled: Array = _axis("K")
+    """Seconds for which requests have been there and nothing was done."""
+    answering: Array = _axis("K")
+    """1 while the engine's process is there."""
+    observed: Array = _axis(2, len(latency.HISTOGRAMS), "K")
+    """Number and sum of latencies that are not in their buckets yet."""
+    latency_counts: Array = _axis("B", "K")
+    """Cumulative counts of the latency histograms: see `latency`."""
+    latency_sums: Array = _axis(len(latency.HISTOGRAMS), "K")
 
     @classmethod
     def empty(cls, sizes: Mapping[str, int]) -> State:

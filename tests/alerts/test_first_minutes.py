@@ -15,7 +15,7 @@ from alerts import prometheus
 from exporters.inventory import Addresses, agent_targets, facility_targets, site_readings
 from gigawatch.artifacts import BuildOptions
 from gigawatch.catalogue import findings, own
-from gigawatch.readings import Reading
+from gigawatch.readings import Reading, sample
 from gigawatch.simulator.faults import FAULTS, Fault, resolve
 from gigawatch.simulator.plant import Plant
 from gigawatch.simulator.view import Emitter
@@ -40,8 +40,8 @@ class Recorder:
 
     def scrape(self, at: int, target: dict[str, str], readings: Iterable[Reading]) -> None:
         for reading in readings:
-            own_labels = dict(zip(reading.metric.labels, reading.labels, strict=True))
-            self.sample(at, reading.metric.name, reading.value, **{**target, **own_labels})
+            name, own_labels = sample(reading.metric, reading.labels)
+            self.sample(at, name, reading.value, **{**target, **own_labels})
 
     def series(self) -> list[dict[str, str]]:
         return [

@@ -66,7 +66,10 @@ def test_the_way_down_leads_from_site_to_rack_to_node_to_gpu_to_job(documents: d
     assert {"gw-rack", "gw-node"} <= ways["gw-fleet"]
     assert "gw-node" in ways["gw-rack"]
     assert "gw-job" in ways["gw-node"]
-    assert "gw-node" in ways["gw-job"]
+    assert {"gw-node", "gw-training"} <= ways["gw-job"]
+    assert {"gw-job", "gw-node"} <= ways["gw-training"]
+    assert {"gw-node", "gw-serving"} <= ways["gw-serving"]
+    assert "gw-serving" in ways["gw-tokens"]
     assert "gw-node" in ways["gw-predict"]
 
 

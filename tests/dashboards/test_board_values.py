@@ -9,11 +9,23 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboards.boards import alarms, common, facility, job, node_activity, rack
+from dashboards.boards import (
+    alarms,
+    common,
+    facility,
+    job,
+    node_activity,
+    rack,
+    serving_health,
+    training,
+    training_lost,
+    training_ranks,
+)
 from dashboards.boards.facility_cooling import of_loop
 from gigawatch.catalogue import facility as fac
 from gigawatch.catalogue import gpu
 from gigawatch.promql import Expr, max_by, series
+from gigawatch.promql import recording as rec
 
 BREAKER = 'aif_breaker_rating_amperes{site="s",rack="r1",device="pdu",side="A",id="main"}'
 CURRENT = 'aif_current_amperes{site="s",rack="r1",device="pdu",side="A",scope="phase",id="L%d"}'
@@ -22,7 +34,7 @@ WATCH = 'alertname="Hot",severity="critical",domain="gpu",scope="gpu",place="n1"
 
 def fill(expr: Expr) -> str:
     text = expr.text.replace("$__rate_interval", "1m")
-    for name in ("site", "rack", "node", "gpu", "job_id", "loop"):
+    for name in ("site", "rack", "node", "gpu", "job_id", "loop", "engine", "model"):
         text = text.replace(f"${name}", ".+")
     return text
 
@@ -152,6 +164,84 @@ def test_a_coolant_units_figures_carry_its_loop(tmp_path: Path) -> None:
     }
     made = of_loop(series(fac.RESERVOIR_LEVEL))
     ask(tmp_path, made, given, "1m", {'{site="s",device="cdu-1",loop="l1"}': 0.9})
+
+
+_REPLICA = '{site="s",rack="r",node="%s",engine="vllm",model="m",replica="a"}'
+
+
+def _engine(name: str, node: str) -> str:
+    return f"aif_inference_{name}{_REPLICA % node}"
+
+
+def test_an_engine_is_frozen_beyond_its_patience_and_well_where_it_tells_nothing(tmp_path: Path) -> None:
+    given = {
+        # Works; frozen, and says that it is well; unhealthy; dead; tells nothing but that it answers.
+        **{_engine("engine_up", node): "1x9" for node in ("n1", "n2", "n3", "n5")},
+        _engine("engine_up", "n4"): "0x9",
+        **{_engine("engine_healthy", node): "1x9" for node in ("n1", "n2")},
+        **{_engine("engine_healthy", node): "0x9" for node in ("n3", "n4")},
+        **{_engine("stall_patience_seconds", node): "20x9" for node in ("n1", "n2", "n3")},
+        _engine("stalled_seconds", "n1"): "15x9",
+        _engine("stalled_seconds", "n2"): "60x9",
+        _engine("stalled_seconds", "n3"): "0x9",
+    }
+    states = {"n1": 1, "n2": 3, "n3": 5, "n4": 4, "n5": 1}
+    wanted = {_engine("", node).replace("aif_inference_", ""): float(state) for node, state in states.items()}
+    ask(tmp_path, serving_health.state(), given, "1m", wanted)
+    assert set(states.values()) <= serving_health.STATES.keys()
+    ask(tmp_path, serving_health.troubled(), given, "1m", {"{}": 3})
+    ask(tmp_path, serving_health.troubled(), {_engine("engine_up", "n1"): "1x9"}, "1m", {"{}": 0})
+
+
+_RANK = 'aif_training_rank_step{site="s",rack="r",node="n%d",gpu="0",job_id="%s",rank="%d"}'
+_STEPS = 'aif_training_steps_total{site="s",rack="r",node="n0",job_id="%s",model="m"}'
+
+
+def test_ranks_are_behind_only_where_a_job_stands_still(tmp_path: Path) -> None:
+    given = {
+        _STEPS % "runs": "0+1x20",
+        _STEPS % "hangs": "7x20",
+        **{_RANK % (rank, "runs", rank): f"{10 + rank}x20" for rank in range(3)},
+        **{_RANK % (rank, "hangs", rank): ("6x20" if rank == 2 else "7x20") for rank in range(3)},
+    }
+    labels = '{site="s",rack="r",node="n2",gpu="0",job_id="hangs",rank="2"}'
+    ask(tmp_path, training_ranks.steps_behind(), given, "5m", {labels: 1})
+
+
+def test_what_a_jobs_time_goes_into_adds_up(tmp_path: Path) -> None:
+    def told(name: str, extra: str = "") -> str:
+        return f'aif_training_{name}_total{{site="s",node="n0",job_id="j",model="m"{extra}}}'
+
+    # Of the time 3/4 in steps, a third of them done again; 1/8 saving; 1/16 starting up, 1/16 down.
+    given = {
+        told("elapsed_seconds"): "0+30x20",
+        told("step_seconds"): "0+22.5x20",
+        told("checkpoint_seconds"): "0+3.75x20",
+        told("lost_seconds", ',reason="rework"'): "0+7.5x20",
+        told("lost_seconds", ',reason="startup"'): "0+1.875x20",
+        told("lost_seconds", ',reason="downtime"'): "0+1.875x20",
+    }
+    shares = {line.legend: line.expr for line in training_lost.shares()}
+    wanted = {
+        "steps that count": 0.5,
+        "steps done again": 0.25,
+        "checkpoints": 0.125,
+        "starting up": 0.0625,
+        "not running": 0.0625,
+    }
+    assert list(shares) == list(wanted)
+    for what, value in wanted.items():
+        ask(tmp_path, shares[what], given, "5m", {"{}": value})
+
+
+def test_jobs_that_do_not_train_have_no_place_on_the_training_board(tmp_path: Path) -> None:
+    given = {
+        'job:aif_gpus:count{site="s",job_id="trains"}': "8x9",
+        'job:aif_gpus:count{site="s",job_id="serves"}': "8x9",
+        'aif_training_report_timestamp_seconds{site="s",node="n",job_id="trains",model="m"}': "1x9",
+    }
+    made = training.of_job(rec.JOB_GPUS)
+    ask(tmp_path, made, given, "1m", {'{site="s",job_id="trains"}': 8})
 
 
 def test_power_of_a_role_counts_inlets_once(tmp_path: Path) -> None:

@@ -15,7 +15,19 @@ from dashboards.build import CHART, GENERATED, PAGE, artifacts
 from dashboards.grafana import prune
 from gigawatch.artifacts import BuildOptions
 
-UIDS = {"fleet", "rack", "node", "job", "tokens", "facility", "predict", "alarms", "pipeline"}
+UIDS = {
+    "fleet",
+    "rack",
+    "node",
+    "job",
+    "serving",
+    "training",
+    "tokens",
+    "facility",
+    "predict",
+    "alarms",
+    "pipeline",
+}
 
 
 def test_every_board_stands_in_both_places_and_on_the_page(files: dict[str, str]) -> None:

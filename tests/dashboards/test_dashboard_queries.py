@@ -21,7 +21,7 @@ from gigawatch.promql.recording import all_rules
 VALUES = {
     "__rate_interval": "1m", "__interval": "15s", "__range": "15m", "datasource": "prometheus",
     "site": ".+", "rack": "r01", "node": "r01-n01", "gpu": ".+", "job_id": ".+", "loop": ".+",
-    "model": "(a|b)",
+    "model": "(a|b)", "engine": ".+",
 }  # fmt: skip
 
 

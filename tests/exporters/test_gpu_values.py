@@ -61,7 +61,7 @@ def check_labels(*passes: Pass) -> None:
 def test_every_metric_of_the_catalogue_is_read_somewhere(read: Read) -> None:
     nodes = (
         read("gpus 1", "mig 0 2", f"process 0 {os.getpid()} 100", processes=True),
-        read("gpus 1", "architecture 10"),
+        read("gpus 1", "architecture 10", "name NVIDIA B200"),
         read("gpus 1", "architecture 6", "fans 0 1", "unsupported 197", "unsupported 198"),
     )
     found: set[Metric] = set()

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from exporters.simulated import Simulated, SimulatedProducer, open_plant
-from gigawatch.catalogue import Metric, Origin, Presence, all_metrics, by_name, facility, gpu, own
+from gigawatch.catalogue import Metric, Origin, Presence, all_metrics, facility, gpu, own
 from gigawatch.errors import UserError
 from gigawatch.readings import Reading
 from gigawatch.serving import to_openmetrics
@@ -26,9 +26,11 @@ Parse = Callable[[str], Samples]
 
 def check_declared(samples: Samples) -> set[str]:
     """Every series is declared, with exactly its labels and allowed values; returns the names."""
+    declared = {name: metric for metric in all_metrics() for name in metric.sample_names}
     for name, labels in samples:
-        metric = by_name(name)
-        assert {key for key, _ in labels} <= set(metric.labels), name
+        metric = declared[name]
+        edge = {"le"} if name.endswith("_bucket") else set()
+        assert {key for key, _ in labels} <= {*metric.labels, *edge}, name
         for label, allowed in metric.values.items():
             assert dict(labels).get(label, "") in allowed, f"{name} {label}"
     return {name for name, _ in samples}

@@ -55,13 +55,14 @@ _TLS = _object(
         "insecureSkipVerify": {"type": "boolean"},
     }
 )
+_BASIC_AUTH = _object({"username": _KEY, "password": _KEY})
 _ENDPOINT = _object(
     {
         "port": _STRING,
         "path": _STRING,
         "scheme": {"enum": ["http", "https"]},
         "tlsConfig": _TLS,
-        "basicAuth": _object({"username": _KEY, "password": _KEY}),
+        "basicAuth": _BASIC_AUTH,
         "interval": _DURATION,
         "scrapeTimeout": _DURATION,
         "honorLabels": {"type": "boolean"},
@@ -126,10 +127,17 @@ _SPECS = {
             "httpSDConfigs": {
                 "type": "array",
                 "items": _object(
-                    {"url": {"type": "string", "pattern": "^http(s)?://.+$"}, "refreshInterval": _DURATION},
+                    {
+                        "url": {"type": "string", "pattern": "^http(s)?://.+$"},
+                        "refreshInterval": _DURATION,
+                        "tlsConfig": _TLS,
+                        "basicAuth": _BASIC_AUTH,
+                    },
                     "url",
                 ),
             },
+            "tlsConfig": _TLS,
+            "basicAuth": _BASIC_AUTH,
             "jobName": _STRING,
             "metricsPath": _STRING,
             "scrapeInterval": _DURATION,

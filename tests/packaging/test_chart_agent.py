@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +92,37 @@ def test_an_agent_behind_tls_is_probed_without_a_key_and_scraped_with_one() -> N
 
 def test_a_directory_of_the_node_is_given_to_the_agents_user() -> None:
     spec, _ = _agent("ci/inventory-values.yaml")
-    (owner,) = spec["initContainers"]
-    assert "65532" in owner["command"][-1]
-    assert owner["securityContext"]["runAsUser"] == 0
+    state, training = spec["initContainers"]
+    for owner in (state, training):
+        assert "65532" in owner["command"][-1]
+        assert owner["securityContext"]["runAsUser"] == 0
     spec, _ = _agent("ci/everything-values.yaml")
-    assert "initContainers" not in spec, "root owns it already"
+    (training,) = spec["initContainers"]
+    assert training["name"] == "own-training", "root owns the state already"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize(
+    ("values", "owner"), [("ci/inventory-values.yaml", 65532), ("ci/everything-values.yaml", 0)]
+)
+def test_jobs_may_leave_reports_that_only_the_agent_lists(values: str, owner: int, tmp_path: Path) -> None:
+    spec, container = _agent(values)
+    (init,) = [c for c in spec["initContainers"] if c["name"] == "own-training"]
+    (mount,) = init["volumeMounts"]
+    (told,) = [e["value"] for e in container["env"] if e["name"] == "GIGAWATCH_AGENT_TRAINING__DIRECTORY"]
+    (shown,) = [m for m in container["volumeMounts"] if m["name"] == "training"]
+    assert told == shown["mountPath"] == mount["mountPath"]
+    assert shown["readOnly"]
+    code = init["command"][-1].replace(mount["mountPath"], str(tmp_path))
+    for _ in range(2):  # a pod that comes anew finds it as it should be
+        # What kubelet grants: root, but without the rights that root has over others' files.
+        done = subprocess.run(
+            ["setpriv", "--bounding-set=-all,+chown", "--inh-caps=-all", sys.executable, "-c", code],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found = tmp_path.stat()
+        assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (owner, 0o1733)
 
 
 def test_liveness_asks_only_whether_the_server_answers() -> None:

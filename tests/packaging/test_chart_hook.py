@@ -20,26 +20,28 @@ SCRIPT = CHART / "files" / "test" / "check_metrics.py"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Addresses of agent, facility and sd, started with the command lines of the demo pod."""
-    agent, facility, sd = free_port(29610), free_port(29710), free_port(29810)
+    """Addresses of agent, facility, sd and workload, started with the command lines of the demo pod."""
+    agent, facility, sd, workload = (free_port(port) for port in (29610, 29710, 29810, 29910))
     log = (tmp_path_factory.mktemp("site") / "log").open("w")
     lines = (
         ["agent", "--simulate", "--blueprint=starter", f"--listen=127.0.0.1:{agent}"],
         ["facility", "--simulate", "--blueprint=starter", f"--listen=127.0.0.1:{facility}"],
         ["sd", "--blueprint=starter", f"--listen=127.0.0.1:{sd}",
          f"--agent=127.0.0.1:{agent}", f"--facility=127.0.0.1:{facility}"],
+        ["workload", f"--listen=127.0.0.1:{workload}"],
     )  # fmt: skip
     started = [
         subprocess.Popen([sys.executable, "-m", "gigawatch.cli", *line], stderr=log, stdout=log)
         for line in lines
     ]
     try:
-        for port in (agent, facility, sd):
+        for port in (agent, facility, sd, workload):
             _wait(port)
         yield {
             "agent": f"http://127.0.0.1:{agent}",
             "facility": f"http://127.0.0.1:{facility}",
             "sd": f"http://127.0.0.1:{sd}",
+            "workload": f"http://127.0.0.1:{workload}",
         }
     finally:
         for process in started:
@@ -70,11 +72,12 @@ def test_a_sound_site_passes(site: dict[str, str]) -> None:
         f"agent={site['agent']}/metrics",
         f"facility={site['facility']}/metrics",
         f"sd={site['sd']}/metrics",
+        f"workload={site['workload']}/metrics",
         f"nodes={site['sd']}/sd/agents",
         f"devices={site['sd']}/sd/facility",
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert result.stdout.count("ok ") == 5
+    assert result.stdout.count("ok ") == 6
 
 
 def test_missing_series_are_named(site: dict[str, str]) -> None:

@@ -22,6 +22,7 @@ HOST_PATHS = {
     "host": {"/"},
     "pod-resources": {"/var/lib/kubelet/pod-resources"},
     "state": {"/var/lib/gigawatch-agent"},
+    "training": {"/run/gigawatch/training"},
     "textfile": {"/var/lib/node_exporter/textfile_collector"},
 }
 """The only folders and devices of the host that any pod may see, all of them the agent's."""
@@ -98,7 +99,7 @@ def test_pod_security(values: str) -> None:
         assert (spec["securityContext"]["runAsUser"] == 0) is as_root
         for container in chart.containers(workload):
             security = container["securityContext"]
-            if container["name"] == "own-state":
+            if container["name"] in ("own-state", "own-training"):
                 assert security["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN"]}
                 continue
             if privileged:
@@ -201,6 +202,11 @@ def test_rights_are_narrow(values: str) -> None:
     everything = chart.objects(values)
     for role in chart.of_kind(everything, "Role", "ClusterRole"):
         for rule in role["rules"]:
+            if role["metadata"]["name"].endswith("-workload"):
+                assert rule["verbs"] == ["list"]
+                (group,), (resource,) = rule["apiGroups"], rule["resources"]
+                assert (group, resource) in (("", "pods"), ("kueue.x-k8s.io", "workloads"))
+                continue
             assert set(rule["verbs"]) <= {"get", "list", "watch"}
             assert rule["apiGroups"] == [""]
             assert rule["resources"] == (["pods"] if role["kind"] == "Role" else ["nodes"])
@@ -209,7 +215,7 @@ def test_rights_are_narrow(values: str) -> None:
         for w in chart.of_kind(everything, *chart.WORKLOADS)
         if chart.pod_of(w)["spec"]["automountServiceAccountToken"]
     }
-    assert with_token <= {"gw-gigawatch-prometheus"}
+    assert with_token <= {"gw-gigawatch-prometheus", "gw-gigawatch-workload"}
     assert not chart.of_kind(everything, "Secret"), (
         "the chart makes no secrets: they are named, never rendered"
     )
@@ -219,7 +225,7 @@ def test_rights_are_narrow(values: str) -> None:
 def test_two_releases_share_no_names(values: str) -> None:
     def names(release: str) -> set[tuple[str, ...]]:
         return {
-            (o["apiVersion"], o["kind"], o["metadata"]["name"])
+            (o["apiVersion"], o["kind"], o["metadata"]["name"], o["metadata"].get("namespace", ""))
             for o in chart.objects(values, release=release)
         }
 
@@ -231,7 +237,7 @@ def test_long_release_names_still_fit() -> None:
     for thing in chart.objects(
         "ci/everything-values.yaml", release="a-release-with-a-name-of-fifty-three-letters-exactly"
     ):
-        if thing["kind"] not in ("ClusterRole", "ClusterRoleBinding"):
+        if "Role" not in thing["kind"]:
             assert len(thing["metadata"]["name"]) <= 63
         for value in thing["metadata"].get("labels", {}).values():
             assert len(value) <= 63
@@ -243,7 +249,9 @@ def test_labels_stand_everywhere(values: str) -> None:
         if not thing["metadata"]["name"].endswith(("-more", "-text")):
             labels = thing["metadata"]["labels"]
             assert labels["app.kubernetes.io/instance"] == "gw"
-            assert thing["kind"].startswith("Cluster") or thing["metadata"]["namespace"] == "watch"
+            # Rights stand where they hold; everything else in the release's namespace.
+            elsewhere = ("Cluster", "Role") if "-workload" in thing["metadata"]["name"] else ("Cluster",)
+            assert thing["kind"].startswith(elsewhere) or thing["metadata"]["namespace"] == "watch"
             if values == "ci/everything-values.yaml":
                 assert labels["team"] == "dcim"
 

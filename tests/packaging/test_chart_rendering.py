@@ -86,6 +86,18 @@ REFUSED = {
     "agent.settings.storage.tier.x=hot": ("agent.settings.storage", "/agent/settings/storage"),
     "agent.settings.interval=5": ("agent.settings.interval", "/agent/settings/interval"),
     "agent.textfile.hostPath=metrics": ("agent.textfile.hostPath", "/agent/textfile/hostPath"),
+    "workload.replicas=2": ("replicas",),
+    "workload.namespaces[0]=Serving": ("workload.namespaces", "/workload/namespaces"),
+    "workload.settings.engine.interval=5s": ("workload.settings", "/workload/settings"),
+    "workload.settings.engines.targets[0].adress=a:1": (
+        "workload.settings.engines.targets",
+        "/workload/settings/engines/targets",
+    ),
+    "workload.settings.queues.slurm=maybe": (
+        "workload.settings.queues.slurm",
+        "/workload/settings/queues/slurm",
+    ),
+    "agent.training.hostPath=training": ("agent.training.hostPath", "/agent/training/hostPath"),
     "sd.tolerations[0].effekt=NoSchedule": ("effekt",),
     "bundled.prometheus.retentionSize=40": ("retentionSize",),
     "demo.replicas=2": ("replicas",),
@@ -122,6 +134,8 @@ CONTRADICTIONS = {
     ("serviceAccount.create=false",): "serviceAccount.name: needed",
     ("agent.config=a: 1", "agent.existingConfigMap=x"): "agent.config: set either",
     ("agent.config=a: 1", "agent.settings.interval=1s"): "agent.config: set either",
+    ("workload.config=a: 1", "workload.existingConfigMap=x"): "workload.config: set either",
+    ("workload.web.existingSecret=x", "bundled.enabled=true"): "has no certificate or password for it",
     ("agent.web.existingSecret=x", "bundled.enabled=true"): "has no certificate or password for the agents",
 }
 
@@ -146,6 +160,7 @@ def test_notes_of_a_bare_installation() -> None:
     assert "helm -n watch test gw" in notes
     assert "No inventory is set" in notes
     assert "Analytics is off" in notes
+    assert "workload.enabled=true, which takes the right to list pods" in notes
     assert "No ServiceMonitors and PodMonitors" in notes
 
 

@@ -18,7 +18,7 @@ from gigawatch.errors import FileError
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
-SHARED = set(VALUES["workload"])
+SHARED = set(VALUES["defaults"])
 
 
 def _resolve(schema: dict[str, Any]) -> dict[str, Any]:
@@ -65,13 +65,13 @@ def test_every_default_is_in_the_schema_and_every_key_has_a_default() -> None:
     optional = {"resources", "toleration", "claims", "requests", "limits"}
     for path, allowed, given in _pairs(SCHEMA, VALUES, ""):
         assert given <= allowed, path
-        if path == "agent.settings":
-            continue  # the agent has its own defaults
+        if path in ("agent.settings", "workload.settings"):
+            continue  # the programs have their own defaults
         leaf = path.rpartition(".")[2]
         if leaf in optional or leaf in ("startup", "liveness", "readiness", "rollingUpdate"):
             continue
-        # What all workloads share has its default once, under workload.
-        assert allowed - given <= (SHARED if path != "workload" else set()), path
+        # What all parts share has its default once, under defaults.
+        assert allowed - given <= (SHARED if path != "defaults" else set()), path
 
 
 def test_readme_and_blueprints_are_fresh() -> None:
@@ -87,7 +87,8 @@ def test_every_value_is_explained() -> None:
         "bundled.prometheus.retention",
         "agent.features.kernelLog",
         "extraManifests",
-        "workload.probes.liveness",
+        "defaults.probes.liveness",
+        "workload.web.endpoint",
     ):
         assert key in explained
 

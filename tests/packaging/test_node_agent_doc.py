@@ -32,7 +32,7 @@ def _shown(name: str, value: object) -> str:
     if name in INSTEAD:
         assert not value
         return INSTEAD[name]
-    if value is None:
+    if value is None or value in ("", ()):
         return "none"
     if isinstance(value, tuple):
         return ", ".join(f"`{item}`" for item in value)

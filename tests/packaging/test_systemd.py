@@ -1,4 +1,4 @@
-"""The systemd unit and its drop-ins: read by systemd itself, and held against what the agent really does."""
+"""The systemd units and drop-ins: read by systemd itself, and held against what the programs really do."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from gigawatch.config import load_file
 
 HOME = ROOT / "deploy" / "systemd"
 UNIT = HOME / "gigawatch-agent.service"
+OTHERS = {"workload": 1.5, "proxy": 1.5}
+"""Units of programs that need no right, and what systemd finds exposed at the most."""
 EXAMPLES = sorted((HOME / "gigawatch-agent.service.d").glob("*.conf.example"))
 MODEST = 3.5
 """systemd's own measure of exposure, from 0 to 10; 9.6 is a unit that says nothing."""
@@ -56,6 +58,46 @@ def test_systemd_understands_every_line_and_finds_little_exposed(
     assert float(measured[1]) <= MODEST
 
 
+@needs_systemd
+@pytest.mark.parametrize("program", OTHERS)
+def test_units_of_programs_without_rights_are_shut(program: str, tmp_path: Path) -> None:
+    name = f"gigawatch-{program}.service"
+    text = (HOME / name).read_text().replace("/opt/gigawatch/bin/gigawatch", sys.executable)
+    (tmp_path / name).write_text(text)
+    told = _analyze("verify", tmp_path / name, path=tmp_path)
+    assert name not in told, told
+    security = _analyze("security", "--offline=yes", tmp_path / name, path=tmp_path)
+    measured = re.search(r"exposure level for \S+: ([\d.]+)", security)
+    assert measured is not None
+    assert float(measured[1]) <= OTHERS[program]
+    row = next(line for line in (HOME / "README.md").read_text().splitlines() if f"`{name}`" in line)
+    assert row.split("|")[-2].strip() == measured[1] or "252" not in _analyze("--version")
+
+
+def test_the_directory_for_training_jobs_is_the_one_that_everybody_means() -> None:
+    from exporters.sections import TrainingSection
+
+    lines = (HOME / "gigawatch.tmpfiles.conf").read_text().splitlines()
+    (line,) = [line.split() for line in lines if line.startswith("d") and "training" in line]
+    assert line[1] == str(TrainingSection().directory)
+    assert line[2:4] == ["1733", "gigawatch"]
+    assert " ".join(line) in " ".join((ROOT / "docs" / "training.md").read_text().split())
+
+
+@pytest.mark.skipif(shutil.which("systemd-tmpfiles") is None, reason="needs systemd-tmpfiles")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_systemd_makes_that_directory(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\ngigawatch:x:4711:4711::/:/bin/false\n")
+    (tmp_path / "etc" / "group").write_text("root:x:0:\ngigawatch:x:4711:\n")
+    file = HOME / "gigawatch.tmpfiles.conf"
+    command = ["systemd-tmpfiles", "--create", f"--root={tmp_path}", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    made = tmp_path / "run" / "gigawatch" / "training"
+    assert made.is_dir(), done.stderr
+    assert (made.stat().st_uid, made.stat().st_mode & 0o7777) == (4711, 0o1733)
+
+
 def _values(file: Path) -> dict[str, list[str]]:
     """Values of section Service by key; systemd lets a key stand more than once."""
     found: dict[str, list[str]] = {}
@@ -87,7 +129,7 @@ def test_the_unit_waits_for_the_agents_word_and_keeps_its_state() -> None:
     assert not {"DeviceAllow", "DevicePolicy", "PrivateDevices", "ProtectClock"} & unit.keys()
 
 
-def _allowed() -> set[str]:
+def _allowed(unit: Path = UNIT) -> set[str]:
     """System calls that the unit permits, by the groups that this systemd knows."""
     groups: dict[str, set[str]] = {}
     group: set[str] = set()
@@ -103,22 +145,34 @@ def _allowed() -> set[str]:
         return set().union(*(members(member) for member in groups[name]))
 
     allowed = members("@default")
-    for value in _values(UNIT)["SystemCallFilter"]:
+    for value in _values(unit)["SystemCallFilter"]:
         named = set().union(*(members(name) for name in value.removeprefix("~").split()))
         allowed = allowed - named if value.startswith("~") else allowed | named
     return allowed
 
 
+PROGRAMS = {
+    "agent": "listen: 127.0.0.1:0\ninterval: 1s\nslow_interval: 1s\n",
+    "workload": "listen: 127.0.0.1:0\ninterval: 1s\n"
+    "engines: {interval: 1s, deadline: 1s, targets: [{address: 'localhost:9', engine: vllm}]}\n",
+    "proxy": "upstream: http://127.0.0.1:9\nlisten: 127.0.0.1:0\nmetrics: 127.0.0.1:0\n",
+}
+
+
 @needs_systemd
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-def test_the_agent_makes_no_system_call_that_the_unit_forbids(tmp_path: Path) -> None:
-    config = tmp_path / "agent.yaml"
-    config.write_text("listen: 127.0.0.1:0\ninterval: 1s\nslow_interval: 1s\n")
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_programs_make_no_system_call_that_their_units_forbid(program: str, tmp_path: Path) -> None:
+    config = tmp_path / f"{program}.yaml"
+    config.write_text(PROGRAMS[program])
     trace, log = tmp_path / "trace", tmp_path / "log"
-    agent = [sys.executable, "-m", "gigawatch.cli", "agent", "--config", str(config)]
+    command = [sys.executable, "-m", "gigawatch.cli", program, "--config", str(config)]
     with log.open("w") as out:
         process = subprocess.Popen(
-            ["strace", "-f", "-qq", "-o", str(trace), *agent], stdout=out, stderr=out, start_new_session=True
+            ["strace", "-f", "-qq", "-o", str(trace), *command],
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + 60
@@ -134,4 +188,4 @@ def test_the_agent_makes_no_system_call_that_the_unit_forbids(tmp_path: Path) ->
             os.killpg(process.pid, signal.SIGKILL)
     used = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", trace.read_text(), re.MULTILINE))
     assert len(used) > 30
-    assert used <= _allowed()
+    assert used <= _allowed(HOME / f"gigawatch-{program}.service")

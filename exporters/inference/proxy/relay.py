@@ -13,6 +13,7 @@ from exporters.inference.proxy.routes import Route
 from exporters.inference.proxy.tally import Tally
 
 _SWEEP_SECONDS = 5.0
+_READ_AT_ONCE = 64 * 1024
 _SECONDS_TO_ASK = 60.0
 """How long a client may take from connecting to the end of its first head."""
 
@@ -34,13 +35,15 @@ class Relay:
     buffer: int = 256 * 1024
     largest: int = 4 * 1024 * 1024
     budget: Budget = field(default_factory=Budget)
+    received: memoryview = field(default_factory=lambda: memoryview(bytearray(_READ_AT_ONCE)))
+    """Where connections read into; what came is taken out before anybody reads again."""
     links: set[Link] = field(default_factory=set)
     _silent: set[bytes] = field(default_factory=set)
     """Routes on which the engine does not like to be asked."""
 
-    def client(self) -> asyncio.Protocol:
+    def client(self) -> asyncio.BaseProtocol:
         """For a connection that came in."""
-        return Client(self)
+        return Client(Link(self))
 
     async def connect(self, link: Link) -> asyncio.Transport:
         """A connection of the link's own to the engine. Raises OSError."""

@@ -37,7 +37,7 @@ def _per_joule(level: str, metric: str, what: str, tokens: Recorded, powers: Sco
         known = over(on(recorded(tokens), "and", recorded(power), *keys))
         drawn = over(on(recorded(power), "and", recorded(tokens), *keys))
         return Recorded(
-            f"{level}:{metric}:{scope}",
+            f"{level}:aif_{metric}:{scope}",
             (known / (drawn > 0)).in_unit(Unit.TOKENS_PER_JOULE),
             f"{what.format(level)} {_SCOPE_TEXTS[scope]}; only those of whose GPUs all tell their energy.",
             Unit.TOKENS_PER_JOULE,
@@ -72,7 +72,7 @@ OVER_REPLICAS: dict[str, Over] = {
 def _generated(level: str) -> Scopes:
     return _per_joule(
         level,
-        "aif_tokens_per_joule",
+        "tokens_per_joule",
         "Tokens generated, by {},",
         REPLICA_TOKENS,
         REPLICA_POWER,
@@ -152,7 +152,7 @@ OVER_JOBS: dict[str, Over] = {
 def _trained(level: str) -> Scopes:
     return _per_joule(
         level,
-        "aif_training_tokens_per_joule",
+        "training_tokens_per_joule",
         "Training tokens, by {},",
         JOB_TOKENS_5M,
         JOB_DRAWN,

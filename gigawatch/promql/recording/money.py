@@ -33,7 +33,7 @@ def _price(
     else:
         dollars, done = over(on(spent, "and", made, *keys)), over(made)
     return Recorded(
-        f"{level}:{metric}:rate{window}",
+        f"{level}:aif_{metric}:rate{window}",
         (dollars / 3600 / (done > 0) * 1e6).in_unit(Unit.USD_PER_MILLION_TOKENS),
         f"Cost of {what}, by {level}, over {'an hour' if window == _HOUR else 'a minute'}: GPUs bear capital "
         "and fixed cost of the site, power its energy.",
@@ -44,20 +44,20 @@ def _price(
 def _of_generated(level: str, window: str = _HOUR) -> Recorded:
     over = OVER_REPLICAS[level]
     return _price(
-        level, "aif_usd_per_million_tokens", _GENERATED, REPLICA_COST, REPLICA_TOKENS_CHARGED, over, window
+        level, "usd_per_million_tokens", _GENERATED, REPLICA_COST, REPLICA_TOKENS_CHARGED, over, window
     )
 
 
 def _of_computed(level: str) -> Recorded:
     over = OVER_REPLICAS[level]
     return _price(
-        level, "aif_usd_per_million_computed_tokens", _COMPUTED, REPLICA_COST, REPLICA_COMPUTED_CHARGED, over
+        level, "usd_per_million_computed_tokens", _COMPUTED, REPLICA_COST, REPLICA_COMPUTED_CHARGED, over
     )
 
 
 def _of_trained(level: str) -> Recorded:
     return _price(
-        level, "aif_usd_per_million_training_tokens", _TRAINED, JOB_COST, JOB_TOKENS_CHARGED, OVER_JOBS[level]
+        level, "usd_per_million_training_tokens", _TRAINED, JOB_COST, JOB_TOKENS_CHARGED, OVER_JOBS[level]
     )
 
 

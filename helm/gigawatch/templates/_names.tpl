@@ -78,7 +78,7 @@ imagePullSecrets:
 
 {{/* Settings of one component: what all share, overridden by its own. Takes root and component. JSON. */}}
 {{- define "gigawatch.settings" -}}
-{{- mergeOverwrite (deepCopy .root.Values.workload) (deepCopy (index .root.Values .component)) | toJson -}}
+{{- mergeOverwrite (deepCopy .root.Values.defaults) (deepCopy (index .root.Values .component)) | toJson -}}
 {{- end -}}
 
 {{/* The inventory as text; empty where it stands in a ConfigMap of the user's. */}}

@@ -1,4 +1,4 @@
-{{/* Building blocks of pods: every workload of the chart is put together from these. */}}
+{{/* Building blocks of pods: everything that runs is put together from these. */}}
 
 {{- define "gigawatch.podSecurity" -}}
 {{- $defaults := dict "runAsNonRoot" true "runAsUser" 65532 "runAsGroup" 65532 "fsGroup" 65532 "fsGroupChangePolicy" "OnRootMismatch" "seccompProfile" (dict "type" "RuntimeDefault") -}}
@@ -64,7 +64,8 @@ initContainers:
 
 {{- define "gigawatch.serviceAccount" -}}
 {{- if .root.Values.serviceAccount.create -}}
-{{ include "gigawatch.fullname" .root }}{{ if and (eq .component "prometheus") .root.Values.agent.enabled }}-prometheus{{ end }}
+{{- $own := or (eq .component "workload") (and (eq .component "prometheus") .root.Values.agent.enabled) -}}
+{{ include "gigawatch.fullname" .root }}{{ if $own }}-{{ .component }}{{ end }}
 {{- else -}}
 {{ .root.Values.serviceAccount.name }}
 {{- end -}}
@@ -161,6 +162,28 @@ configMap:
 {{/* Changes with the inventory, so that pods which read it only at their start are replaced. */}}
 {{- define "gigawatch.inventoryChecksum" -}}
 checksum/inventory: {{ include "gigawatch.inventory" . | sha256sum }}
+{{- end -}}
+
+{{/*
+A container that makes a directory of the node the agent's: kubelet makes it root's, and fsGroup does not reach host paths.
+Takes root, settings, name (of the volume), path, code (Python). Its one right is to change owners.
+*/}}
+{{- define "gigawatch.owner" -}}
+name: own-{{ .name }}
+image: {{ include "gigawatch.image" (dict "root" .root "image" .root.Values.image) }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+command: [python, -c, {{ .code | quote }}]
+resources:
+  {{- toYaml .settings.resources | nindent 2 }}
+securityContext:
+  runAsUser: 0
+  runAsNonRoot: false
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL], add: [CHOWN]}
+volumeMounts:
+  - name: {{ .name }}
+    mountPath: {{ .path }}
 {{- end -}}
 
 {{/* A Service in front of one component. Takes root, component, settings, port, headless. */}}

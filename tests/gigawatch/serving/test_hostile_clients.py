@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from gigawatch.catalogue import all_metrics
 from gigawatch.catalogue.model import Kind, Metric
-from gigawatch.readings import Reading
+from gigawatch.readings import Reading, histogram
 from gigawatch.serving import App, Response, Running, render, serve, to_openmetrics
 from gigawatch.serving.connections import Connections
 from gigawatch.serving.http import accepts_gzip
@@ -136,14 +136,14 @@ LABEL = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_siz
 
 @given(st.sets(st.sampled_from(all_metrics()), max_size=5), st.data())
 def test_both_formats_say_the_same(metrics: set[Metric], data: st.DataObject) -> None:
-    readings = [
-        Reading(
-            metric,
-            tuple(data.draw(LABEL) for _ in metric.labels),
-            _value(metric, data.draw(st.floats(allow_nan=False, allow_infinity=False))),
-        )
-        for metric in sorted(metrics, key=lambda m: m.name)
-    ]
+    readings: list[Reading] = []
+    for metric in sorted(metrics, key=lambda m: m.name):
+        labels = tuple(data.draw(LABEL) for _ in metric.labels)
+        value = _value(metric, data.draw(st.floats(allow_nan=False, allow_infinity=False)))
+        if metric.kind is Kind.HISTOGRAM:
+            readings += histogram(metric, labels, (("0.5", 1.0), ("+Inf", 3.0)), value)
+        else:
+            readings.append(Reading(metric, labels, value))
     text = render(readings)
     plain = {
         (s.name, frozenset(s.labels.items())): s.value for f in parse_text(text.decode()) for s in f.samples

@@ -74,6 +74,20 @@ scrape_configs:
       - url: http://{{ $name }}-sd:9613/sd/facility
         refresh_interval: 30s
   {{- end }}
+  {{- if .Values.workload.enabled }}
+  - job_name: gigawatch-workload
+    # A page for the engines of each node, and one of its own, each with the labels of its place.
+    http_sd_configs:
+      - url: http://{{ $name }}-workload:9618/targets
+        refresh_interval: 30s
+    relabel_configs:
+      # Only where no inventory names it.
+      - action: replace
+        source_labels: [site]
+        regex: ^$
+        target_label: site
+        replacement: {{ $site | quote }}
+  {{- end }}
   {{- if include "gigawatch.sdOn" . }}
   - job_name: gigawatch-sd
     # It speaks of nodes and devices other than itself: their labels win.
