@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 _HOST = re.compile(r"^[A-Za-z0-9._:\[\]-]{1,255}$")
 
+_HERE = ("127.0.0.1", "localhost", "::1")
+
 
 def stamp_of(path: Path | None) -> object:
     """Changes with the file, also where a link to it is turned; None for no file."""
@@ -77,6 +79,10 @@ class Site:
             address = node.address.rpartition(":")[0] if ":" in node.address else node.address
             if address:
                 hosts.setdefault(address.strip("[]"), node.name)
+            if address in _HERE:
+                # A site of this machine alone, as `gigawatch up` describes it.
+                for name in _HERE:
+                    hosts.setdefault(name, node.name)
         self._inventory, self._hosts = inventory, hosts
 
 

@@ -168,11 +168,12 @@ class LogSource:
         given = file.given.framework
         choice = FRAMEWORKS if given == "auto" else (BY_NAME[given],)
         for framework in choice:
+            values: dict[str, float] = {}
             for pattern in framework.lines:
                 if pattern.marker in line:
-                    values = _fields(pattern.fields, line)
-                    if values:
-                        return framework, values
+                    values |= _fields(pattern.fields, line)
+            if values:
+                return framework, values
             if framework is file.framework:
                 # Not another one's: what comes later only adds lines of its own to these.
                 return (framework, {}) if any(text in line for text in framework.ended) else (None, {})

@@ -34,8 +34,8 @@ memory_allocated_gb: nothing here says the same."""
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 """Seconds of a duration's unit, where the meter names one."""
 
-_SUFFIXES = ("_milliseconds", "_total", "_tokens", "_tflops", "_tokens_per_second", "_ratio")
-"""What a collector may append on the way to or from Prometheus, by unit and kind."""
+_SUFFIXES = ("", "_milliseconds", "_tokens")
+"""What a collector may append on the way to or from Prometheus for the unit; `_total` comes after that."""
 
 STEPS_PER_RECORD = "gigawatch.log_interval"
 """Attribute: how many steps one record of the histogram stands for, Megatron's --log-interval."""
@@ -68,9 +68,6 @@ _KNOWN = {_plain(name): meter for name, meter in METERS.items()}
 
 def meter(name: str) -> Meter | None:
     """The meter of that name, in OpenTelemetry's spelling or in Prometheus', with a suffix or without."""
-    plain = _plain(name)
-    for suffix in ("", *_SUFFIXES):
-        found = _KNOWN.get(plain.removesuffix(suffix) if suffix else plain)
-        if found is not None:
-            return found
-    return None
+    plain = _plain(name).removesuffix("_total")
+    found = (_KNOWN.get(plain.removesuffix(suffix)) for suffix in _SUFFIXES)
+    return next(filter(None, found), None)

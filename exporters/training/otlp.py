@@ -16,7 +16,7 @@ from typing import Any
 from exporters.runtime.source import SourceError
 from exporters.training import meters
 from exporters.training.otlp_job import OtlpJob
-from exporters.training.otlp_points import Attributes, BodyError, Point, points, unpacked
+from exporters.training.otlp_points import Attributes, BodyError, Point, mark, points, unpacked
 from exporters.training.tally import Tally, label
 from exporters.training.voices import Voices
 from gigawatch.errors import UserError
@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 
 _MOST = 256
 """Jobs at a time."""
-_CONNECTIONS = 64
+_CONNECTIONS = 16
+_BODY = 2 << 20
+"""Connections at a time and bytes that each may send at once: what strangers can make the agent remember."""
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _ELSEWHERE = ("/v1/traces", "/v1/logs", "/v1development/profiles")
 """Answered like metrics: an SDK writes an error into the job's log for each export that is refused."""
@@ -51,6 +53,8 @@ class OtlpSource:
         self._listen, self._voices, self._max_age, self._wall = listen, voices, max_age, wall
         self._began = wall()
         self._lock = threading.Lock()
+        self._parsing = threading.Lock()
+        """One body at a time: a message takes many times the memory of its bytes."""
         self._jobs: dict[tuple[str, str], OtlpJob] = {}
         self._server: Running | None = None
         self._refused = self._wrong = 0
@@ -111,7 +115,7 @@ class OtlpSource:
         for path in _ELSEWHERE:
             app.route("POST", path, lambda request: Response(b"", _kind(request) or _PROTOBUF))
         try:
-            self._server = serve(app, self._listen, most_connections=_CONNECTIONS)
+            self._server = serve(app, self._listen, most_connections=_CONNECTIONS, largest_body=_BODY)
         except UserError as error:
             told = str(error).partition(";")[0]
             raise SourceError("listen", f"training.otlp_listen: {told}") from None
@@ -122,7 +126,8 @@ class OtlpSource:
             if not kind:
                 raise BodyError(f"content type is not known; allowed: {_PROTOBUF}, {_JSON}", 415)
             encoding = request.headers.get("Content-Encoding", "").strip().lower()
-            found = list(points(unpacked(request.body, encoding), kind == _JSON))
+            with self._parsing:
+                found = list(points(unpacked(request.body, encoding), kind == _JSON))
         except BodyError as error:
             with self._lock:
                 self._wrong += 1
@@ -150,7 +155,7 @@ class OtlpSource:
         every = _number(attributes.get(meters.STEPS_PER_RECORD, ""))
         gpus = next(filter(None, (_number(attributes.get(one, "")) for one in meters.WORLD)), None)
         # All attributes: what tells one process from another is among them, whatever its name.
-        if not job.take(repr(sorted(attributes.items())), told, every, gpus, now):
+        if not job.take(mark(attributes), told, every, gpus, now):
             return
         self._jobs[key] = job
         number = next(filter(None, (label(attributes.get(one, "")) for one in meters.PRECISION)), "")

@@ -14,6 +14,11 @@ _AHEAD = 600.0
 _SILENT = 300.0
 """Seconds after which another process of the job is listened to."""
 _LONGEST_PENDING = 3600.0
+_RECORDS = 1e6
+_LONGEST_STEP = 1e6
+_FASTEST_TOKENS = 1e12
+_FASTEST_FLOPS = 1e18
+"""Of one export, seconds, tokens per second of a job and FLOP/s of a GPU: more than there can be."""
 _JUDGED = 120.0
 _BUSY = 0.5
 
@@ -67,9 +72,9 @@ class OtlpJob:
         self.heard, self.every = now, every
         # Gauges first: of a histogram's seconds they say what was done in them.
         for point in told:
-            if point.role == "tokens_rate" and point.value >= 0:
+            if point.role == "tokens_rate" and 0 <= point.value <= _FASTEST_TOKENS:
                 self.tokens_rate = point.value
-            elif point.role == "flops_rate" and point.value >= 0:
+            elif point.role == "flops_rate" and 0 <= point.value <= _FASTEST_FLOPS:
                 self.flops_rate = point.value
             elif point.role == "loss":
                 self.tally.lose(point.value)
@@ -82,7 +87,7 @@ class OtlpJob:
                     self._spoke(point, now)
             elif point.role == "duration":
                 seconds, count = self._new(point)
-                if count > 0 and seconds >= 0:
+                if 0 < count <= _RECORDS and 0 <= seconds <= count * _LONGEST_STEP:
                     self._stepped(seconds, count, every or 1.0, point, now)
         self._settle(gpus)
         return True

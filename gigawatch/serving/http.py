@@ -132,6 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _SECONDS_IDLE + 1
     app: App
     web: WebConfig | None
+    largest_body = _LARGEST_BODY
     server: _Server
 
     def setup(self) -> None:
@@ -182,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
             length = int(self.headers.get("Content-Length") or 0)
         except ValueError:
             length = -1
-        if not 0 <= length <= _LARGEST_BODY or "Transfer-Encoding" in self.headers:
+        if not 0 <= length <= self.largest_body or "Transfer-Encoding" in self.headers:
             self._send(Response.text("body too large or its length is not a number\n", 413), close=True)
             return
         body = self.rfile.read(length) if length else b""
@@ -302,14 +303,22 @@ def parse_listen(text: str) -> tuple[str, int]:
     return (host.strip("[]") if host else ("" if text.startswith(":") else "127.0.0.1")), int(port)
 
 
-def serve(app: App, listen: str, web: WebConfig | None = None, most_connections: int = 1024) -> Running:
+def serve(
+    app: App,
+    listen: str,
+    web: WebConfig | None = None,
+    most_connections: int = 1024,
+    largest_body: int = _LARGEST_BODY,
+) -> Running:
     """Start answering at `listen`, with the TLS and basic auth that `web` asks for.
 
     Raises UserError with one line if the address is taken or not ours. Beyond `most_connections` the
     connection that has waited longest for a request makes room for a new one.
     """
     host, port = parse_listen(listen)
-    handler = type("Handler", (_Handler,), {"app": staticmethod(app), "web": web})
+    handler = type(
+        "Handler", (_Handler,), {"app": staticmethod(app), "web": web, "largest_body": largest_body}
+    )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     server_class = type("Server", (_Server,), {"address_family": family, "web": web})
     try:

@@ -206,7 +206,7 @@ class Link:
 
 
 class _Side(asyncio.BufferedProtocol):
-    """Reads into the one buffer that all connections share: one for each read would be 256 KiB of new memory."""
+    """Reads into the one buffer that all connections share, not into 256 KiB of new memory each time."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
