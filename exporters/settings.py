@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from exporters.listening import Listen, checked_listen
 from exporters.sections import (
     AgentPlan,
     CollectorSection,
@@ -24,7 +25,6 @@ from exporters.sections import (
 )
 from gigawatch.config import Strict, load_file, parse_duration
 from gigawatch.errors import UserError
-from gigawatch.serving import parse_listen
 from gigawatch.topology import Inventory, blueprint, blueprint_names, load_inventory
 
 
@@ -34,18 +34,10 @@ def _duration(text: str) -> str:
     return text
 
 
-def _listen(text: str) -> str:
-    try:
-        parse_listen(text)
-    except UserError as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
 def _training(section: TrainingSection) -> TrainingSection:
     if section.otlp_listen:
         try:
-            _listen(section.otlp_listen)
+            checked_listen(section.otlp_listen)
         except ValueError as error:
             raise ValueError(f"otlp_listen: {error}") from None
     for number, log in enumerate(section.logs):
@@ -73,7 +65,6 @@ def _wrong(log: LogSection) -> str:
 
 
 Duration = Annotated[str, AfterValidator(_duration)]
-Listen = Annotated[str, AfterValidator(_listen)]
 
 
 _WORDS = frozenset({"gpu", "kubernetes", "slurm"})
@@ -179,7 +170,7 @@ def settings_of(
     given: dict[str, Any] = {
         name: getattr(args, name) for name in Settings.model_fields if getattr(args, name, None) is not None
     }
-    for name, check in (("listen", _listen), ("interval", _duration)):
+    for name, check in (("listen", checked_listen), ("interval", _duration)):
         if name in given:
             try:
                 check(given[name])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ from exporters.inference.static import StaticDiscovery, access_of, objectives_of
 from exporters.jobs.kube_api import KubeApi
 from exporters.jobs.queue_settings import KubernetesQueueSection, SlurmQueueSection
 from exporters.jobs.queues import KubernetesQueue, SlurmQueue
-from exporters.runtime import Exporter, Health, Source
+from exporters.runtime import Exporter, Health, Later, Source
 from exporters.runtime.notify import Notifier
 from exporters.workload_settings import WorkloadSettings
 from exporters.workload_site import Site, answer_targets, stamp_of
@@ -224,5 +223,6 @@ def queue_sources(settings: WorkloadSettings, environment: Mapping[str, str]) ->
     pods = KubernetesQueue(every, section, environment)
     if queues.kubernetes == "on" or (queues.kubernetes == "auto" and pods.present):
         yield pods
-    if queues.slurm == "on" or (queues.slurm == "auto" and shutil.which(queues.squeue)):
-        yield SlurmQueue(every, SlurmQueueSection(queues.squeue, queues.partitions))
+    if queues.slurm != "off":
+        jobs = SlurmQueue(every, SlurmQueueSection(queues.squeue, queues.partitions))
+        yield jobs if queues.slurm == "on" else Later(jobs)

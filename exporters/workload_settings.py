@@ -19,8 +19,9 @@ from exporters.inference.targets import (
     parse_address,
 )
 from exporters.jobs.queue_settings import KubernetesApiSection
+from exporters.listening import Listen
 from exporters.sections import Stage
-from exporters.settings import Duration, Listen
+from exporters.settings import Duration
 from gigawatch.config import Strict, load_file, parse_duration
 from gigawatch.errors import UserError
 

@@ -6,8 +6,6 @@ and then the cgroups of the processes on the GPUs. A lower witness never contrad
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -16,19 +14,13 @@ from exporters.jobs.cgroups import SCHEDULER, Cgroups, Processes
 from exporters.jobs.holding import Holding, Unmatched, readings
 from exporters.jobs.identity import Devices, Gpus
 from exporters.jobs.prolog import Prolog
-from exporters.jobs.slurm import Squeue
+from exporters.jobs.slurm import Squeue, can_ask
 from exporters.jobs.squeue import Job
 from exporters.jobs.stages import stage, stage_of_job
 from exporters.runtime.source import SourceError
 from exporters.sections import SlurmSection
 from gigawatch.readings import Reading
 
-_CONFIGURED = (
-    "etc/slurm/slurm.conf", "etc/slurm-llnl/slurm.conf", "usr/local/etc/slurm.conf",
-    "run/slurm/conf/slurm.conf",
-    "var/spool/slurmd/conf-cache/slurm.conf", "var/spool/slurm/d/conf-cache/slurm.conf",
-)  # fmt: skip
-"""Where Slurm's packages and its configless mode keep the configuration."""
 _AT_LEAST_EVERY = 10
 """Reads after which squeue is asked again though no job came or went."""
 
@@ -69,13 +61,10 @@ class SlurmSource:
     def present(self) -> bool:
         """Whether this node shows any sign of Slurm: the command alone may lie about on any host."""
         return (
-            (shutil.which(self._command) is not None and self._configured())
+            can_ask(self._command, self._root)
             or (self._prolog is not None and self._prolog.present)
             or self._cgroups.jobs() is not None
         )
-
-    def _configured(self) -> bool:
-        return "SLURM_CONF" in os.environ or any((self._root / place).exists() for place in _CONFIGURED)
 
     def read(self) -> Iterator[Reading]:
         devices, unmatched, problems = Devices(self._gpus()), Unmatched(SCHEDULER), list[str]()

@@ -11,7 +11,7 @@ from exporters.jobs.kube_api import KubeApi
 from exporters.jobs.kueue import Kueue, Workload, uses_kueue, waited_before, without_pods
 from exporters.jobs.pods import Pod, list_pods
 from exporters.jobs.queue_settings import KubernetesQueueSection, SlurmQueueSection
-from exporters.jobs.slurm import job_rows
+from exporters.jobs.slurm import can_ask, job_rows
 from exporters.jobs.squeue_queue import FORMAT, STATES, row_of, work_of
 from exporters.jobs.stages import stage_of_pod
 from exporters.jobs.waiting import Waiting, Work
@@ -114,6 +114,11 @@ class SlurmQueue:
         self._waiting = Waiting("slurm", wall, monotonic)
         self._monotonic = monotonic
         self._columns = False
+
+    @property
+    def present(self) -> bool:
+        """Whether there is a cluster to ask."""
+        return can_ask(self._section.squeue)
 
     def read(self) -> Iterator[Reading]:
         works = None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from exporters.jobs.command import output
@@ -13,6 +16,18 @@ from exporters.jobs.squeue import Job, job_on
 from exporters.runtime.source import SourceError
 
 _STATES = "running,suspended,stopped,completing,configuring,signaling,resizing,stage_out"
+_CONFIGURED = (
+    "etc/slurm/slurm.conf", "etc/slurm-llnl/slurm.conf", "usr/local/etc/slurm.conf",
+    "run/slurm/conf/slurm.conf",
+    "var/spool/slurmd/conf-cache/slurm.conf", "var/spool/slurm/d/conf-cache/slurm.conf",
+)  # fmt: skip
+"""Where Slurm's packages and its configless mode keep the configuration."""
+
+
+def can_ask(command: str, root: Path = Path("/")) -> bool:
+    """Whether there is a cluster to ask: the command alone may lie about on any host."""
+    configured = "SLURM_CONF" in os.environ or any((root / place).exists() for place in _CONFIGURED)
+    return shutil.which(command) is not None and configured
 
 
 class Squeue:

@@ -12,20 +12,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from exporters.listening import Listen, checked_listen
 from gigawatch.config import Strict, load_file
 from gigawatch.errors import FileError, UserError
-from gigawatch.serving import parse_listen
 
 _ARGUMENTS = ("upstream", "listen", "metrics", "engine", "web_config")
 _PORTS = {"http": 80, "https": 443}
-
-
-def _listen(text: str) -> str:
-    try:
-        parse_listen(text)
-    except UserError as error:
-        raise ValueError(str(error)) from None
-    return text
 
 
 def _upstream(text: str) -> str:
@@ -54,8 +46,8 @@ class ProxySettings(Strict):
     """Settings of `gigawatch proxy`; docs/counting-proxy.md says what they mean."""
 
     upstream: Annotated[str, AfterValidator(_upstream)]
-    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9619"
-    metrics: Annotated[str, AfterValidator(_listen)] = ":9620"
+    listen: Listen = "127.0.0.1:9619"
+    metrics: Listen = ":9620"
     web_config: Path | None = None
     engine: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] = "ollama"
     ask_usage: bool = True
@@ -111,7 +103,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def settings_of(args: Namespace, environment: Mapping[str, str] = os.environ) -> ProxySettings:
     """Arguments over environment over file; raises UserError with one line."""
     given = {name: getattr(args, name) for name in _ARGUMENTS if getattr(args, name, None) is not None}
-    for name, check in (("upstream", _upstream), ("listen", _listen), ("metrics", _listen)):
+    for name, check in (("upstream", _upstream), ("listen", checked_listen), ("metrics", checked_listen)):
         if name in given:
             try:
                 check(given[name])
