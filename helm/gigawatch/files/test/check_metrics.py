@@ -2,7 +2,8 @@
 """Run by `helm test`: does every part answer, and does it say what it is for?
 
 Arguments: KIND=URL, several. KIND is agent, sd, facility, workload, analytics (metrics pages), nodes or
-devices (lists of targets, whose first target is read too). Each is tried until it answers rightly or the time is up.
+devices (lists of targets, whose first target is read too). Each is tried until it answers rightly or the
+time is up.
 """
 
 from __future__ import annotations
