@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alerts.headline import ENGINES_FROM_DEAD_TO_SILENT
 from alerts.inhibitions import INHIBITIONS, LOUDER, QUIETER, SAME_OBJECT
 from alerts.model import Severity, paced
 from alerts.rules import all_alerts
@@ -13,6 +14,8 @@ TOPOLOGY = ["site", "alertname", "scope", "rack", "node", "loop", "feed"]
 ONE_GPU = ["site", "scope", "node", "place"]
 """All that is wrong with one GPU is one page, whatever it is called: it is drained and mended as one. Another
 GPU is a page of its own; many on one node at once are GpusFailTogether."""
+ENGINES = ["site", "scope", "rack", "node"]
+"""An engine whose core dies is unhealthy, then dead: one page, and one for all engines of a node."""
 OBJECT = ["site", "alertname", "scope", "place"]
 """Parts of the pipeline and jobs stand side by side in one place: each is a page of its own."""
 
@@ -38,6 +41,7 @@ def configuration(options: BuildOptions) -> str:
     }
     by_object = 'scope=~"site|process"'
     one_gpu = ['scope="gpu"', f'alertname!~"{"|".join(_together())}"']
+    engines = f'alertname=~"{"|".join(ENGINES_FROM_DEAD_TO_SILENT)}"'
     config = {
         "global": {"resolve_timeout": "5m"},
         "route": {
@@ -56,6 +60,7 @@ def configuration(options: BuildOptions) -> str:
                 ),
                 route("pager", [_severity(Severity.CRITICAL), by_object], group_by=OBJECT, **pages),
                 route("pager", [_severity(Severity.CRITICAL), *one_gpu], group_by=ONE_GPU, **pages),
+                route("pager", [_severity(Severity.CRITICAL), engines], group_by=ENGINES, **pages),
                 route("pager", [_severity(Severity.CRITICAL)], group_by=TOPOLOGY, **pages),
                 route(
                     "digest",

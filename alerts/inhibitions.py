@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alerts.headline import ENGINES_FROM_DEAD_TO_SILENT
 from alerts.model import Alert, Scope, Severity
 from alerts.rules import all_alerts
 
@@ -178,6 +179,13 @@ INHIBITIONS = (
         ("NodeStorageStalled",),
         _NODE,
         ("node",),
+    ),
+    Inhibition(
+        "engine-gone",
+        "an engine that does nothing explains what the users of its model feel",
+        ENGINES_FROM_DEAD_TO_SILENT,
+        ("site", "model"),
+        ("model",),
     ),
     Inhibition(
         "incident-gpu",

@@ -109,7 +109,7 @@ ALERTS = (
         first_step="Look which replicas are slow: one (its GPUs, its node) or all (queue: add replicas).",
         board="gw-serving",
         hold="2m",
-        symptom_of=("storage",),
+        symptom_of=("storage", "engine-gone"),
         note="Google's multi-window rule: 14.4 times over 1 h and 5 min is 2 % of a month's budget an hour. "
         "Objectives are set in the configuration of `gigawatch workload`.",
         rehearse=("engine-slow",),
@@ -135,7 +135,7 @@ ALERTS = (
         first_step="Compare the replicas of {model}, then demand and prompt lengths with those of last week.",
         board="gw-serving",
         hold="15m",
-        symptom_of=("storage",),
+        symptom_of=("storage", "engine-gone"),
         note="Six times over 6 h and 30 min is 5 % of a month's budget in six hours.",
         rehearse=("engine-slow",),
         cases=(

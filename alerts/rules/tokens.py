@@ -54,7 +54,7 @@ ALERTS = (
         hold="15m",
         note="Judged only while power is at its usual level, because efficiency falls at night by itself, "
         "and only after an hour of history.",
-        symptom_of=("storage",),
+        symptom_of=("storage", "engine-gone"),
         cases=(
             Case(
                 "half",

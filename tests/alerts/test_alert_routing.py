@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from alerts.alertmanager import configuration
-from alerts.headline import ANNOTATION, FROM_CAUSE_TO_SYMPTOM, headline, template
+from alerts.headline import ANNOTATION, ENGINES_FROM_DEAD_TO_SILENT, FROM_CAUSE_TO_SYMPTOM, headline, template
 from alerts.inhibitions import INHIBITIONS
 from alerts.model import Scope, Severity
 from alerts.rules import all_alerts
@@ -90,6 +90,11 @@ def test_every_page_about_one_gpu_has_its_place_between_cause_and_symptom() -> N
     }
     assert pages == set(FROM_CAUSE_TO_SYMPTOM), "order them in alerts/headline.py"
     assert len(FROM_CAUSE_TO_SYMPTOM) == len(pages)
+
+
+def test_every_page_about_an_engine_has_its_place_too() -> None:
+    engines = {a.name for a in all_alerts() if a.severity is Severity.CRITICAL and "replica" in a.labels}
+    assert engines == set(ENGINES_FROM_DEAD_TO_SILENT), "order them in alerts/headline.py"
 
 
 def _notified(*alerts: tuple[str, str, str]) -> dict[str, object]:
@@ -311,6 +316,33 @@ def test_another_gpu_is_another_page_and_so_is_another_node(stack: tuple[Listene
     time.sleep(1.5)
     places = sorted(page["groupLabels"]["place"] for page in listener.pages("s5"))
     assert places == ["n1/gpu3", "n1/gpu5", "n2/gpu3"]
+
+
+def sick_engine(name: str, site: str, replica: str, node: str = "n1") -> dict[str, str]:
+    at = {"rack": "r1", "node": node, "loop": "loop-1", "hall": "h1", "row": "a"}
+    return labels(name, node, site, engine="vllm", model="llama", replica=replica, **at)
+
+
+def test_an_engine_that_dies_is_one_page_and_mutes_what_its_users_feel(
+    stack: tuple[Listener, str], tmp_path: Path
+) -> None:
+    listener, url = stack
+    burns = {"engine": "vllm", "objective": "time_to_first_token"}
+    felt = [labels("InferenceLatencyBudgetBurnsFast", model, "s7", model=model, **burns)
+            for model in ("llama", "mistral")]  # fmt: skip
+    post(url, [sick_engine("InferenceEngineUnhealthy", "s7", "a"), *felt])
+    wait(lambda: len(listener.pages("s7")) >= 2)
+    post(url, [sick_engine("InferenceEngineDown", "s7", "a"), sick_engine("InferenceEngineHung", "s7", "b")])
+    post(url, [sick_engine("InferenceEngineHung", "s7", "c", "n2")])
+    wait(lambda: any(len(page["alerts"]) == 3 for page in listener.pages("s7")))
+    wait(lambda: len({page["groupKey"] for page in listener.pages("s7")}) == 3)
+    pager = Pager(tmp_path / "pages.json", 1e9)
+    for page in listener.pages("s7"):
+        pager.receive("page", page)
+    shown = sorted(page["labels"]["alertname"] + " " + page["labels"]["place"] for page in pager.pages())
+    assert shown == [
+        "InferenceEngineDown n1", "InferenceEngineHung n2", "InferenceLatencyBudgetBurnsFast mistral"
+    ]  # fmt: skip
 
 
 def test_many_gpus_of_one_node_at_once_are_one_page(stack: tuple[Listener, str]) -> None:
