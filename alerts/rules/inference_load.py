@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from alerts.cases import Case, Given, given, rising
+from alerts.cases import Case, Given, given, rising, turning
 from alerts.model import Action, Alert, Domain, Scope, Severity
-from alerts.places import NODE, both, near_node
+from alerts.places import NODE, both, near_node, without
 from gigawatch.catalogue import Metric, inference
 from gigawatch.promql import (
     Expr,
     increase,
     many_to_one,
     max_by,
+    max_over_time,
+    min_by,
+    min_over_time,
+    on,
     rate,
     recorded,
     recording,
@@ -35,11 +39,29 @@ _preempted = sum_by(rate(series(inference.INFERENCE_PREEMPTIONS), "10m"), *_ENGI
 _ended = sum_by(rate(series(inference.INFERENCE_REQUESTS), "10m"), *_ENGINE)
 
 
-def _burns(long: str, short: str, factor: float) -> Expr:
-    """The budget of an objective goes that many times too fast, over a long span and still now."""
+_gone = ("site", "model")
+
+
+def _out_of_order(span: str) -> tuple[Expr, Expr]:
+    """Models of which an engine stood still, and those of which one was gone, within that span."""
+    stood = max_by(max_over_time(series(inference.INFERENCE_STALLED), span), *_gone)
+    patience = max_by(series(inference.INFERENCE_PATIENCE), *_gone)
+    up = min_by(min_over_time(series(inference.INFERENCE_ENGINE_UP), span), *_gone)
+    return on(stood, ">", patience, *_gone), up.equals(0)
+
+
+def _burns(long: str, short: str, factor: float, after: str) -> Expr:
+    """The budget of an objective goes that many times too fast, over a long span and still now.
+
+    Not for that long `after` an engine of the model stood still or was gone: that had a page of its own, and
+    what waited meanwhile comes late.
+    """
     over = recorded(recording.BURN[long]) > factor
     still = recorded(recording.BURN[short]) > factor
-    return both(both(over, still, *_OBJECTIVE), _observed, *_OBJECTIVE)
+    burning = both(both(over, still, *_OBJECTIVE), _observed, *_OBJECTIVE)
+    for known in _out_of_order(after):
+        burning = without(burning, known, *_gone)
+    return burning
 
 
 def _engine(metric: Metric, values: float | str, **labels: str) -> Given:
@@ -95,7 +117,7 @@ ALERTS = (
     ),
     Alert(
         name="InferenceLatencyBudgetBurnsFast",
-        expr=_burns("1h", "5m", 14.4),
+        expr=_burns("1h", "5m", 14.4, after="10m"),
         severity=Severity.CRITICAL,
         domain=Domain.TOKENS,
         scope=Scope.SITE,
@@ -116,12 +138,36 @@ ALERTS = (
         cases=(
             Case("one of two is late", _first_tokens(5), ("llama",), at="1h20m"),
             Case("all in time", _first_tokens(10), at="1h20m"),
+            Case(
+                "a frozen engine lives again",
+                (
+                    *_first_tokens(5),
+                    _engine(inference.INFERENCE_STALLED, turning(90, 150, 0)),
+                    _engine(inference.INFERENCE_PATIENCE, 20),
+                ),
+                at="1h20m",
+            ),
+            Case(
+                "long after that",
+                (
+                    *_first_tokens(5),
+                    _engine(inference.INFERENCE_STALLED, turning(90, 60, 0)),
+                    _engine(inference.INFERENCE_PATIENCE, 20),
+                ),
+                ("llama",),
+                at="1h20m",
+            ),
+            Case(
+                "a dead engine is back",
+                (*_first_tokens(5), _engine(inference.INFERENCE_ENGINE_UP, turning(0, 150, 1))),
+                at="1h20m",
+            ),
             Case("a few are late", _first_tokens(9.5), at="1h20m"),
         ),
     ),
     Alert(
         name="InferenceLatencyBudgetBurns",
-        expr=_burns("6h", "30m", 6),
+        expr=_burns("6h", "30m", 6, after="45m"),
         severity=Severity.WARNING,
         domain=Domain.TOKENS,
         scope=Scope.SITE,

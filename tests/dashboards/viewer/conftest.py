@@ -315,7 +315,8 @@ def generated_viewer(prometheus: Prometheus) -> Iterator[Running]:
         yield running
 
 
-@pytest.fixture(scope="session")
+# For one file: while it lives, Playwright keeps an event loop in this thread, and other tests want their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     flags = [
         "--no-sandbox",
