@@ -192,7 +192,10 @@ def test_a_process_in_a_network_of_its_own(trees: list[Started]) -> None:
     program = _PROGRAM.replace('"127.0.0.1"', '"0.0.0.0"')
     shell = ["unshare", "--net", "env", f"PROGRAM={program}"]
     started = subprocess.Popen(
-        [*shell, sys.executable, "-c", program, "listen", "quiet"], stdout=subprocess.PIPE, text=True
+        [*shell, sys.executable, "-c", program, "listen", "quiet"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # else it is of one family with whoever runs the tests
     )
     try:
         assert started.stdout is not None
