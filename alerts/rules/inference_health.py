@@ -13,7 +13,8 @@ _ENGINE = (*NODE, *_WHO)
 _PROGRAM = (*NODE, "engine", "replica")
 _VLLM = {"engine": "vllm", "model": "llama", "replica": "0"}
 _TARGET = {"engine": "vllm", "replica": "0"}
-_STALLED = ("node-down", "gpu-lost", "node-storage", "rack-power", "loop-cooling", "node-cooling")
+_STALLED = ("node-down", "gpu-lost", "node-storage", "rack-power")
+"""Not cooling: hot GPUs are slow, and what is too hot to work at all is lost."""
 _PLACE = "{node|replica}"
 
 
