@@ -81,6 +81,7 @@ DIALECTS = (
         engine="ollama",
         title="Ollama, by gigawatch proxy",
         recognised_by=("gigawatch_proxy_for_ollama_info",),
+        own=("gigawatch_proxy_",),
     ),
     _PROXY,
 )
