@@ -18,6 +18,9 @@ from gigawatch.topology import Inventory
 REHEARSAL_PACE = 0.2
 """A simulated plant rehearses: holds of minutes become seconds."""
 _MANY_GPUS = 256
+_RESEND = "10s"
+"""Alertmanager holds an alert for four times as long after Prometheus' last word: so long the dead man's
+switch goes on being heard once Prometheus is stuck. By default that is four minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ def _commands(wanted: Wanted, layout: Layout, ports: dict[str, int], interval: f
             "--storage.tsdb.retention.time=7d",
             f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
             "--log.level=warn",
+            f"--rules.alert.resend-delay={_RESEND}",
         ],
         "analytics": [
             *gigawatch, "analytics", "serve", "--prometheus", prometheus_url, "--interval", step,
