@@ -18,7 +18,12 @@ _TITLES = {
     "inference": "Inference engines",
     "training": "Training",
     "facility": "Facility",
+    "electrical": "Power chain",
+    "liquid": "Cooling chain",
+    "room": "Room and grid",
+    "polling": "Polling of facility devices",
     "site": "Inventory and economics",
+    "capacity": "Capacity",
     "findings": "Findings of analytics",
     "own": "Gigawatch itself",
 }

@@ -22,7 +22,13 @@ _rack_inlet = recorded(recording.RACK_INLET)
 
 def _air(values: float | str, node: str = "n1") -> Given:
     return given(
-        facility.AIR_TEMPERATURE, values, device=f"bmc-{node}", rack="r1", node=node, position="inlet"
+        facility.AIR_TEMPERATURE,
+        values,
+        device=f"bmc-{node}",
+        rack="r1",
+        node=node,
+        position="inlet",
+        sensor="",
     )
 
 
@@ -91,11 +97,15 @@ ALERTS = (
         cases=(
             Case(
                 "damp",
-                (given(facility.HUMIDITY, 0.85, device="sensor-1", position="room"),),
+                (given(facility.HUMIDITY, 0.85, device="sensor-1", position="room", sensor=""),),
                 ("h1",),
                 at="15m",
             ),
-            Case("ordinary", (given(facility.HUMIDITY, 0.5, device="sensor-1", position="room"),), at="15m"),
+            Case(
+                "ordinary",
+                (given(facility.HUMIDITY, 0.5, device="sensor-1", position="room", sensor=""),),
+                at="15m",
+            ),
         ),
     ),
 )

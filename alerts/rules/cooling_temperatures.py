@@ -178,10 +178,19 @@ ALERTS = (
         cases=(
             Case(
                 "too cold",
-                (_supply_at(18), given(facility.DEW_POINT, 17, device="sensor-1", position="room")),
+                (
+                    _supply_at(18),
+                    given(facility.DEW_POINT, 17, device="sensor-1", position="room", sensor=""),
+                ),
                 ("loop-1",),
             ),
-            Case("dry", (_supply_at(30), given(facility.DEW_POINT, 12, device="sensor-1", position="room"))),
+            Case(
+                "dry",
+                (
+                    _supply_at(30),
+                    given(facility.DEW_POINT, 12, device="sensor-1", position="room", sensor=""),
+                ),
+            ),
         ),
     ),
     Alert(

@@ -10,6 +10,8 @@ from functools import cache
 from types import MappingProxyType, ModuleType
 
 from gigawatch.catalogue import (
+    capacity,
+    electrical,
     fabric,
     facility,
     findings,
@@ -18,7 +20,10 @@ from gigawatch.catalogue import (
     gpu_links,
     host,
     inference,
+    liquid,
     own,
+    polling,
+    room,
     site,
     storage,
     training,
@@ -51,7 +56,12 @@ DOMAINS: dict[str, ModuleType] = {
     "inference": inference,
     "training": training,
     "facility": facility,
+    "electrical": electrical,
+    "liquid": liquid,
+    "room": room,
+    "polling": polling,
     "site": site,
+    "capacity": capacity,
     "findings": findings,
     "own": own,
 }

@@ -39,6 +39,12 @@ class Unit(Enum):
     BYTES = ("bytes", "bytes", "B")
     BYTES_PER_SECOND = ("bytes_per_second", "binBps", "B/s")
     TRANSFERS_PER_SECOND = ("transfers_per_second", "suffix: T/s", "T/s")
+    VOLTAMPERES = ("voltamperes", "voltamp", "VA")
+    RPM = ("rpm", "rotrpm", "rpm")
+    """Turns per minute: no base unit, but what everybody reads."""
+    CUBIC_METERS = ("cubic_meters", "m3", "m³")
+    SIEMENS_PER_METER = ("siemens_per_meter", "suffix: S/m", "S/m")
+    GRAMS_PER_KWH = ("grams_per_kwh", "suffix: g/kWh", "g/kWh")
     HERTZ = ("hertz", "hertz", "Hz")
     SECONDS = ("seconds", "s", "s")
     TIMESTAMP = ("timestamp_seconds", "dateTimeAsIso", "")

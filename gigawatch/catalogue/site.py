@@ -52,6 +52,92 @@ GPUS_EXPECTED = _site(
 POWER_BUDGET = _site(
     "power_budget_watts", Kind.GAUGE, Unit.WATTS, "Power planned for a rack.", ("rack", "hall")
 )
+RACK_SLOT_INFO = _site(
+    "rack_slot_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "What stands on the units of a rack, lowest unit and height; kind is node, reserved, or a device's role.",
+    ("rack", "unit", "height", "face", "kind", "name"),
+)
+POWER_PATH_INFO = _site(
+    "power_path_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "One step of the power chain: the device, and what feeds it.",
+    ("device", "fed_by", "side"),
+)
+COOLING_PATH_INFO = _site(
+    "cooling_path_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "One step of the cooling chain: the device, and what carries its heat away.",
+    ("device", "cooled_by"),
+)
+NODE_FEED_INFO = _site(
+    "node_feed_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "From which rack PDU (and outlet, where known) a node's power supply takes its power.",
+    ("node", "psu", "device", "outlet"),
+)
+NODE_DESIGN_POWER = _site(
+    "node_design_power_watts", Kind.GAUGE, Unit.WATTS, "Power planned for a node.", ("node", "rack")
+)
+RACK_COOLING = _site(
+    "rack_cooling_capacity_watts",
+    Kind.GAUGE,
+    Unit.WATTS,
+    "Heat that can be carried away from a rack.",
+    ("rack", "hall"),
+)
+RACK_UNITS = _site("rack_units", Kind.GAUGE, Unit.COUNT, "Height units of a rack.", ("rack", "hall"))
+RACK_UNITS_FREE = _site(
+    "rack_units_free", Kind.GAUGE, Unit.COUNT, "Height units on which nothing stands.", ("rack", "hall")
+)
+RACK_PORTS = _site(
+    "rack_ports", Kind.GAUGE, Unit.COUNT, "Network ports that a rack offers to its nodes.", ("rack", "hall")
+)
+RACK_PORTS_FREE = _site(
+    "rack_ports_free",
+    Kind.GAUGE,
+    Unit.COUNT,
+    "Network ports that no node uses.",
+    ("rack", "hall"),
+)
+RACK_RESERVED_POWER = _site(
+    "rack_reserved_watts", Kind.GAUGE, Unit.WATTS, "Power promised to what is to come.", ("rack", "hall")
+)
+RACK_RESERVED_UNITS = _site(
+    "rack_reserved_units",
+    Kind.GAUGE,
+    Unit.COUNT,
+    "Units promised to what is to come.",
+    ("rack", "hall"),
+)
+LEAK_ZONE_INFO = _site(
+    "leak_zone_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "Where a leak sensor's zone lies, and what stands below or beside it.",
+    ("device", "zone", "location", "endangers"),
+)
+INVENTORY_SOURCE_UP = _site(
+    "inventory_source_up",
+    Kind.GAUGE,
+    Unit.FLAG,
+    "1 while the inventory's source (a file, NetBox) can be read; 0 while the last good state stands in.",
+    ("source",),
+)
+INVENTORY_AGE = _site(
+    "inventory_age_seconds", Kind.GAUGE, Unit.SECONDS, "Time since the inventory's source was last read well."
+)
+MAINTENANCE_UNTIL = _site(
+    "maintenance_until_timestamp_seconds",
+    Kind.GAUGE,
+    Unit.TIMESTAMP,
+    "Until when a place is under maintenance (Unix time); absent when it is not.",
+    ("scope", "place", "reason"),
+)
 GPUS_OWNED = _site("gpus_owned", Kind.GAUGE, Unit.COUNT, "GPUs the site owns.")
 TOPOLOGY_GENERATION = _site(
     "topology_generation", Kind.GAUGE, Unit.COUNT, "Rises by one with each inventory that was loaded."

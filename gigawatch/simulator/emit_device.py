@@ -109,9 +109,9 @@ def _turning(row: int) -> Values:
     return lambda s: np.asarray(s.pump[row] > 0.05)
 
 
-def _ups_status(s: State) -> tuple[Array, Array, Array, Array]:
+def _ups_status(s: State) -> tuple[Array, ...]:
     online, battery = (s.live > 0) & (s.fed > 0), (s.live > 0) & (s.fed == 0)
-    return online * 1.0, battery * 1.0, s.live * 0, (s.live == 0) * 1.0
+    return online * 1.0, battery * 1.0, s.live * 0, (s.live == 0) * 1.0, s.live * 0
 
 
 def _air_and_water(layout: Layout, table: Table) -> None:
@@ -124,12 +124,12 @@ def _air_and_water(layout: Layout, table: Table) -> None:
     def room(state: State) -> Array:
         return state.room[layout.hall_of_device]
 
-    add(facility.AIR_TEMPERATURE, _fixed("room"), lambda s: np.round(room(s), 1), crahs | sensors)
+    add(facility.AIR_TEMPERATURE, _fixed("room", ""), lambda s: np.round(room(s), 1), crahs | sensors)
     outdoors: Values = lambda s: np.full(layout.sizes["D"], round(float(s.outdoor[0]), 1))  # noqa: E731 - beside its use
-    add(facility.AIR_TEMPERATURE, _fixed("outdoor"), outdoors, sensors)
-    add(facility.DEW_POINT, _fixed("room"), DEW_POINT, sensors)
+    add(facility.AIR_TEMPERATURE, _fixed("outdoor", ""), outdoors, sensors)
+    add(facility.DEW_POINT, _fixed("room", ""), DEW_POINT, sensors)
     humidity: Values = lambda s: np.round(vapor(DEW_POINT) / vapor(room(s)), 3)  # noqa: E731 - beside its use
-    add(facility.HUMIDITY, _fixed("room"), humidity, sensors)
+    add(facility.HUMIDITY, _fixed("room", ""), humidity, sensors)
 
 
 def vapor(celsius: float | Array) -> Array:
@@ -169,7 +169,7 @@ def _coolant_units(layout: Layout) -> Table:
         facility.LEAK_STATE,
         _fixed("cdu"),
         facility.LEAK_STATE.values["state"],
-        lambda s: (s.leak == 0, s.leak > 0, s.leak * 0),
+        lambda s: (s.leak == 0, s.leak * 0, s.leak > 0, s.leak * 0),
     )
     return table
 
@@ -183,13 +183,15 @@ def _controllers(layout: Layout) -> tuple[Table, ...]:
     def on(values: Values) -> Values:
         return lambda s: np.where(s.powered[nodes] > 0, values(s), np.nan)
 
-    table.add(facility.AIR_TEMPERATURE, _fixed("inlet"), on(lambda s: np.round(s.inlet[nodes], 1)))
-    table.add(facility.AIR_TEMPERATURE, _fixed("exhaust"), on(lambda s: np.round(s.exhaust[nodes], 1)))
+    table.add(facility.AIR_TEMPERATURE, _fixed("inlet", ""), on(lambda s: np.round(s.inlet[nodes], 1)))
+    table.add(facility.AIR_TEMPERATURE, _fixed("exhaust", ""), on(lambda s: np.round(s.exhaust[nodes], 1)))
     liquid = layout.node_liquid[nodes]
     for state_name, values in (
-        ("dry", lambda s: s.node_leak[nodes] == 0), ("leak", lambda s: s.node_leak[nodes] > 0), ("fault",
-        lambda s: s.node_leak[nodes] * 0)
-    ):  # fmt: skip
+        ("dry", lambda s: s.node_leak[nodes] == 0),
+        ("warning", lambda s: s.node_leak[nodes] * 0),
+        ("leak", lambda s: s.node_leak[nodes] > 0),
+        ("fault", lambda s: s.node_leak[nodes] * 0),
+    ):
         table.add(facility.LEAK_STATE, _fixed("node", state_name), on(values), liquid)
     return table, _fans(layout, found), _supplies(layout, found)
 

@@ -12,7 +12,21 @@ from pydantic import BaseModel, Field, ValidationError
 
 from gigawatch.config.load import Lines, Strict, _explain, read_mapping
 from gigawatch.errors import FileError, UserError
-from gigawatch.topology.model import Device, Economics, Inventory, Loop, Node, Rack, Role
+from gigawatch.topology.model import (
+    Device,
+    Economics,
+    Endpoint,
+    Inventory,
+    Kind,
+    Loop,
+    Node,
+    Rack,
+    Reservation,
+    Role,
+    Row,
+    Supply,
+    Zone,
+)
 
 NAME = r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$"
 _RANGE = re.compile(r"\[(\d+)-(\d+)\]")
@@ -24,6 +38,57 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class EndpointRow(Strict):
+    protocol: Literal["redfish", "snmp", "modbus", "mqtt"]
+    address: Annotated[str, Field(min_length=1, max_length=300)]
+    profile: str = ""
+    credentials: str = ""
+    path: str = ""
+    unit: Annotated[int, Field(ge=0, le=255)] = 1
+    context: str = ""
+    object: str = ""
+    interval: str = ""
+
+
+class ZoneRow(Strict):
+    name: PatternName
+    location: str = ""
+    endangers: list[str] = Field(default_factory=list)
+
+
+class SupplyRow(Strict):
+    psu: Annotated[int, Field(ge=1, le=32)]
+    pdu: str
+    outlet: str = ""
+
+
+class RowRow(Strict):
+    name: Annotated[str, Field(pattern=NAME)]
+    hall: str
+    positions: Annotated[int, Field(ge=0, le=1000)] = 0
+
+
+class KindRow(Strict):
+    name: Annotated[str, Field(pattern=NAME)]
+    what: Literal["node", "rack"]
+    power_watts: Positive
+    cooling: Literal["liquid", "air"]
+    units: Annotated[int, Field(ge=0, le=100)] = 0
+    ports: Annotated[int, Field(ge=0, le=10_000)] = 0
+    weight_kg: NotNegative = 0.0
+    gpus: Annotated[int, Field(ge=0, le=10_000)] = 0
+    gpu_model: str = ""
+
+
+class ReservationRow(Strict):
+    name: PatternName
+    rack: str
+    power_watts: NotNegative = 0.0
+    units: Annotated[int, Field(ge=0, le=100)] = 0
+    ports: Annotated[int, Field(ge=0, le=10_000)] = 0
+    until: str = ""
+
+
 class RackRow(Strict):
     name: PatternName
     hall: str
@@ -31,6 +96,12 @@ class RackRow(Strict):
     units: Annotated[int, Field(ge=1, le=100)] = 48
     power_watts: Positive
     cooling: Literal["liquid", "air"]
+    cooling_watts: NotNegative = 0.0
+    ports: Annotated[int, Field(ge=0, le=10_000)] = 0
+    position: Annotated[int, Field(ge=0, le=1000)] = 0
+    position_step: Annotated[int, Field(ge=0, le=100)] = 0
+    """Places between one rack of a range and the next."""
+    max_weight_kg: NotNegative = 0.0
 
 
 class NodeRow(Strict):
@@ -47,6 +118,11 @@ class NodeRow(Strict):
     loop: str = ""
     serial: str = ""
     address: str = ""
+    power_watts: NotNegative = 0.0
+    ports: Annotated[int, Field(ge=0, le=10_000)] = 0
+    kind: str = ""
+    weight_kg: NotNegative = 0.0
+    supplies: list[SupplyRow] = Field(default_factory=list)
 
 
 class DeviceRow(Strict):
@@ -63,6 +139,16 @@ class DeviceRow(Strict):
     phases: Literal[1, 3] = 3
     address: str = ""
     node: str = ""
+    unit: Annotated[int, Field(ge=0, le=100)] = 0
+    height: Annotated[int, Field(ge=1, le=100)] = 1
+    face: Literal["front", "rear", "both"] = "front"
+    cooled_by: list[str] = Field(default_factory=list)
+    group: str = ""
+    spare: Annotated[int, Field(ge=0, le=100)] = 0
+    model: str = ""
+    serial: str = ""
+    zones: list[ZoneRow] = Field(default_factory=list)
+    endpoints: list[EndpointRow] = Field(default_factory=list)
 
 
 class LoopRow(Strict):
@@ -104,6 +190,9 @@ class File(Strict):
     devices: list[DeviceRow] = Field(default_factory=list)
     economics: EconomicsRow = Field(default_factory=EconomicsRow)
     workloads: list[dict[str, Any]] = Field(default_factory=list)
+    rows: list[RowRow] = Field(default_factory=list)
+    kinds: list[KindRow] = Field(default_factory=list)
+    reservations: list[ReservationRow] = Field(default_factory=list)
 
 
 def blueprint_names() -> tuple[str, ...]:
@@ -163,10 +252,15 @@ class _Builder:
                     section, index, "name", f"is '{expanded['name']}'",
                     "allowed: a-z, 0-9, '-', '_', '.', beginning and ending with a letter or digit",
                 )  # fmt: skip
-            expanded["position"] = position
+            expanded["number"] = position
             yield expanded
 
     def fill(self, section: str, index: int, field: str, value: Any, picked: tuple[str, ...]) -> Any:
+        if isinstance(value, list):
+            return [self.fill(section, index, field, one, picked) for one in value]
+        if isinstance(value, dict):
+            inner = value.items()
+            return {k: self.fill(section, index, f"{field}.{k}", one, picked) for k, one in inner}
         if not isinstance(value, str) or isinstance(value, Role):
             return value
         counter = iter(picked)
@@ -189,7 +283,18 @@ class _Builder:
 
     def build(self) -> Inventory:
         racks = tuple(
-            Rack(r["name"], r["hall"], r["row"], r["units"], r["power_watts"], r["cooling"])
+            Rack(
+                r["name"],
+                r["hall"],
+                r["row"],
+                r["units"],
+                r["power_watts"],
+                r["cooling"],
+                r["cooling_watts"],
+                r["ports"],
+                r["position"] + r["position_step"] * r["number"] if r["position"] else 0,
+                r["max_weight_kg"],
+            )
             for _, r in self.unique("racks", self.file.racks)
         )
         rack_names = {rack.name: rack for rack in racks}
@@ -215,6 +320,9 @@ class _Builder:
             ),
             source=str(self.path),
             workloads=tuple(self.file.workloads),
+            rows=tuple(Row(**row.model_dump()) for row in self.file.rows),
+            kinds=tuple(Kind(**row.model_dump()) for row in self.file.kinds),
+            reservations=self.reservations(rack_names),
         )
 
     def unique(self, section: str, rows: Iterable[BaseModel]) -> Iterable[tuple[int, dict[str, Any]]]:
@@ -228,6 +336,15 @@ class _Builder:
                     )
                 seen[values["name"]] = index
                 yield index, values
+
+    def reservations(self, racks: dict[str, Rack]) -> tuple[Reservation, ...]:
+        found = []
+        for index, v in self.unique("reservations", self.file.reservations):
+            self.refer("reservations", index, "rack", v["rack"], racks, "rack")
+            found.append(
+                Reservation(v["name"], v["rack"], v["power_watts"], v["units"], v["ports"], v["until"])
+            )
+        return tuple(found)
 
     def refer(self, section: str, index: int, field: str, name: str, known: Iterable[str], what: str) -> None:
         if name and name not in known:
@@ -265,7 +382,7 @@ class _Builder:
                 raise self.fail(
                     "nodes", index, "gpu_model", "is missing", "name the GPU model, or set gpus: 0"
                 )
-            unit = v["unit"] + v["unit_step"] * v["position"]
+            unit = v["unit"] + v["unit_step"] * v["number"]
             if unit + v["height"] - 1 > racks[v["rack"]].units:
                 raise self.fail(
                     "nodes", index, "unit", f"puts '{v['name']}' at U{unit} to U{unit + v['height'] - 1}",
@@ -279,7 +396,8 @@ class _Builder:
                     )
             found.append(
                 Node(v["name"], v["rack"], unit, v["height"], v["gpu_model"], v["gpus"], v["psus"], v["fans"],
-                     v["loop"], v["serial"] or f"sn-{v['name']}", v["address"])
+                     v["loop"], v["serial"] or f"sn-{v['name']}", v["address"], v["power_watts"], v["ports"],
+                     v["kind"], v["weight_kg"], tuple(Supply(**one) for one in v["supplies"]))
             )  # fmt: skip
         return tuple(found)
 
@@ -302,6 +420,10 @@ class _Builder:
             found[v["name"]] = Device(
                 v["name"], v["role"], hall, v["rack"], v["side"], v["fed_by"], v["loop"], v["capacity_watts"],
                 v["breaker_amperes"], v["voltage"], v["phases"], v["address"], v["node"],
+                v["unit"], v["height"], v["face"], tuple(v["cooled_by"]), v["group"], v["spare"], v["model"],
+                v["serial"],
+                tuple(Zone(z["name"], z["location"], tuple(z["endangers"])) for z in v["zones"]),
+                tuple(Endpoint(**one) for one in v["endpoints"]),
             )  # fmt: skip
             rows[v["name"]] = index
         for device in found.values():
