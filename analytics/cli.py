@@ -31,6 +31,7 @@ def _configure(parser: ArgumentParser) -> None:
     serve.add_argument("--state", type=Path, metavar="DIR", help="where the state is kept")
     serve.add_argument("--listen", metavar="ADDR", help="HOST:PORT or :PORT, default :9612")
     serve.add_argument("--interval", type=_duration, metavar="DURATION", help="time between runs, default 5s")
+    serve.add_argument("--inventory", type=Path, metavar="FILE", help="the site: tells what capacity is left")
     serve.add_argument("--shard", metavar="I/N", help="score only this share of the nodes, such as 0/4")
     score = verbs.add_parser("score", help="score a CSV file of timestamp,value")
     score.add_argument("--input", type=Path, required=True, metavar="FILE")
@@ -65,7 +66,7 @@ def _serve(arguments: Namespace) -> int:
     settings = load_settings(arguments.config, environment())
     given: dict[str, Any] = {
         name: value
-        for name in ("state", "listen", "interval", "shard")
+        for name in ("state", "listen", "interval", "inventory", "shard")
         if (value := getattr(arguments, name)) is not None
     }
     if arguments.prometheus:

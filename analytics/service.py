@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from analytics.capacity.watch import CapacityWatch
 from analytics.detectors.thermal_outlook import risk_of
 from analytics.engine import Engine, Exposition, Outcome, Risk
 from analytics.fleet import Fleet, Level
@@ -26,8 +27,10 @@ from gigawatch import package_version
 from gigawatch.catalogue import Metric, findings, own
 from gigawatch.config.load import environment
 from gigawatch.errors import UserError
+from gigawatch.readings import Reading
 from gigawatch.serving import CONTENT_TYPE, App, Request, Response, serve
 from gigawatch.serving.exposition import Renderer
+from gigawatch.topology import load_inventory
 
 log = logging.getLogger(__name__)
 REASONS = findings.ANALYTICS_ERRORS.values["reason"]
@@ -78,7 +81,10 @@ class Service:
     def __init__(
         self, source: Source, engine: Engine, store: StateStore, settings: Settings,
         clock: Callable[[], float] = time.time, risk: Risk = risk_of,
+        capacity: Callable[[], Iterable[Reading]] = tuple,
     ) -> None:  # fmt: skip
+        """`capacity` gives the readings of what is left to build on, reckoned beside the scoring."""
+        self._capacity, self._capacity_renderer = capacity, Renderer()
         self._source, self._engine, self._store = source, engine, store
         self._settings, self._clock = settings, clock
         self.own = SelfMetrics()
@@ -168,7 +174,8 @@ class Service:
         fresh = (
             self._clock() - self._answered <= 3 * self._settings.interval + self._settings.prometheus.timeout
         )
-        return (self._findings if fresh else b"") + generate_latest(self._registry)
+        left = self._capacity_renderer.render(self._capacity())
+        return (self._findings if fresh else b"") + left + generate_latest(self._registry)
 
     def app(self) -> App:
         """The HTTP routes; ready once a run has succeeded."""
@@ -191,7 +198,11 @@ class Service:
         self.save()
 
 
-def build_service(settings: Settings, clock: Callable[[], float] = time.time) -> Service:
+def build_service(
+    settings: Settings,
+    clock: Callable[[], float] = time.time,
+    capacity: Callable[[], Iterable[Reading]] = tuple,
+) -> Service:
     """All parts put together as the settings say."""
     p = settings.prometheus
     login = Login(p.token_file, p.username, p.password_file, environment().get(TOKEN_VARIABLE, ""))
@@ -206,21 +217,38 @@ def build_service(settings: Settings, clock: Callable[[], float] = time.time) ->
         settings,
         clock,
         lambda eta, horizon: risk_of(eta, horizon, risk.intercept, risk.slope),
+        capacity,
     )
     source.complain = service.complain
     return service
 
 
+def capacity_watch(settings: Settings) -> CapacityWatch | None:
+    """What tells the capacity that is left; None without an inventory, or in all shards but the first."""
+    if settings.inventory is None or not settings.shard.startswith("0/"):
+        return None
+    load_inventory(settings.inventory)  # what is wrong with it is said at the start
+    p = settings.prometheus
+    login = Login(p.token_file, p.username, p.password_file, environment().get(TOKEN_VARIABLE, ""))
+    return CapacityWatch(Prometheus(p.url, max(p.timeout, 60.0), login, p.ca_file), settings.inventory)
+
+
 def serve_forever(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status."""
-    service = build_service(settings)
+    watch = capacity_watch(settings)
+    service = build_service(settings, capacity=watch.readings if watch is not None else tuple)
     stop = threading.Event()
     for number in (signals.SIGTERM, signals.SIGINT):
         signals.signal(number, lambda *_: stop.set())
     running = serve(service.app(), settings.listen)
     log.info("analytics at %s/metrics, reading %s", running.url, settings.prometheus.url)
     try:
+        if watch is not None:
+            watch.complain = service.complain
+            watch.start()
         service.run(stop)
     finally:
+        if watch is not None:
+            watch.stop()
         running.close()
     return 0

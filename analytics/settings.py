@@ -53,6 +53,8 @@ class Settings(Strict):
     warm_up: Duration = 900.0
     """How much history is read at the start, to know what is usual."""
     shard: str = "0/1"
+    inventory: Path | None = None
+    """The site, for what is left of its capacity; without it no capacity is told."""
     risk: RiskSettings = RiskSettings()
 
 

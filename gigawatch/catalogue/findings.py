@@ -114,7 +114,7 @@ ANALYTICS_ERRORS = _finding(
     Unit.COUNT,
     "Runs or queries that failed, by reason.",
     ("reason",),
-    {"reason": ("query", "answer", "state", "detector")},
+    {"reason": ("query", "answer", "state", "detector", "capacity")},
 )
 ANALYTICS_STATE_SAVED = _finding(
     "analytics_state_saved_timestamp_seconds",

@@ -1,0 +1,1 @@
+"""Maintenance windows: silences of exactly what depends on the place that is worked on."""
