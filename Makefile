@@ -1,5 +1,5 @@
 # The two commands of the README. Both set up everything they need on a fresh Debian or Ubuntu machine.
-.PHONY: up down status test test-engines lint build clean
+.PHONY: up down status test test-engines test-netbox lint build clean
 
 up:
 	@scripts/setup up
@@ -20,6 +20,12 @@ test-engines:
 	@scripts/setup test
 	@scripts/setup-engines
 	@GIGAWATCH_ENGINES=.engines .venv/bin/python -m pytest tests/engines -m engine -v $(ARGS)
+
+# Opt-in: an inventory from a real NetBox 4.7 with PostgreSQL and Redis. A minute, and twelve the first time.
+test-netbox:
+	@scripts/setup test
+	@scripts/setup-netbox
+	@GIGAWATCH_NETBOX=.netbox .venv/bin/python -m pytest tests/netbox -m netbox -v $(ARGS)
 
 lint:
 	@scripts/setup test

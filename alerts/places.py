@@ -101,6 +101,14 @@ def settled(expr: Expr, seconds: int) -> Expr:
     return without(expr, young, "site")
 
 
+def device_event(selector: Selector, window: str) -> Expr:
+    """As `appeared`, for counters of facility devices."""
+    born = Expr(f"({selector.text} > 0 unless {existed(selector, window).text})", selector.labels)
+    targets = f'up{{job="gigawatch-facility"}} offset {window}'
+    known = foreign(f"max by (site, device) ({targets})", ("site", "device"))
+    return (increase(selector, window) > 0).or_(on(born, "and", known, "site", "device"))
+
+
 def appeared(selector: Selector, window: str) -> Expr:
     """Counters that rose within the window, and those that came into being in it: increase() never sees a
     counter whose first sample is already 1. Nodes that were not observed before are left out: what their

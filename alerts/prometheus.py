@@ -12,6 +12,7 @@ from alerts.text import Dialect
 from alerts.yamltext import HEADER, dump
 from gigawatch.artifacts import BuildOptions
 from gigawatch.promql import Recorded, recording
+from gigawatch.promql.recording.order import SLOW
 
 
 def rule(alert: Alert, options: BuildOptions) -> dict[str, object]:
@@ -41,7 +42,10 @@ def recording_rules() -> str:
     """The file of all recording rules; what each one means stands above it."""
     lines = [HEADER.format(source="gigawatch/promql/recording/") + "groups:"]
     for name, rules in recording.groups().items():
-        lines += [f"- name: {name}", "  rules:"]
+        lines.append(f"- name: {name}")
+        if name.endswith(SLOW):
+            lines.append("  interval: 1m")
+        lines.append("  rules:")
         for recorded in rules:
             lines.append(f"  # {recorded.help}")
             one = dump([{"record": recorded.name, "expr": recorded.expr.text}])

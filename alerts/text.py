@@ -13,7 +13,7 @@ from enum import StrEnum
 from string import Formatter
 
 from gigawatch.catalogue import findings, own, site, storage, training, workload
-from gigawatch.promql import recording
+from gigawatch.promql import Recorded, recording
 
 
 class Dialect(StrEnum):
@@ -39,6 +39,10 @@ class Fact:
     """The figure is in dollars per hour."""
     sentence: str = ""
     """What the figure stands in (for %s); left out where there is none."""
+    shown: str = 'printf "%.0f"'
+    """How a plain figure is written."""
+    missing: str = "0"
+    """What stands there if there is no figure."""
 
     def prometheus(self) -> str:
         """Template of a rule file. An answer without series shows as `none` or `0`."""
@@ -52,7 +56,8 @@ class Fact:
             figure = '${{ . | first | value | printf "%.2f" }}'
             other = "" if self.sentence else "{{ else }}an unknown sum"
             return f"{{{{ with {call} }}}}{(self.sentence or '%s') % figure}{other}{{{{ end }}}}"
-        return f'{{{{ with {call} }}}}{{{{ . | first | value | printf "%.0f" }}}}{{{{ else }}}}0{{{{ end }}}}'
+        figure = f"{{{{ . | first | value | {self.shown} }}}}"
+        return f"{{{{ with {call} }}}}{figure}{{{{ else }}}}{self.missing}{{{{ end }}}}"
 
 
 def _backquoted(text: str) -> str:
@@ -66,7 +71,23 @@ def _jobs_cost(labels: tuple[str, ...], where: str, there: str = "") -> Fact:
     return Fact(query, labels, "", "", money=True, sentence=f" The jobs {where} cost %s per hour.")
 
 
+def _figure(
+    rule: Recorded, labels: tuple[str, ...], placeholder: str, missing: str = "an unknown number of"
+) -> Fact:
+    """The value of a recorded series."""
+    query = f"{rule.name}{{{','.join(f'{label}=%q' for label in labels)}}}"
+    return Fact(query, labels, "", placeholder, missing=missing)
+
+
+def _duration(query: str, labels: tuple[str, ...], placeholder: str, missing: str) -> Fact:
+    return Fact(query, labels, "", placeholder, shown="humanizeDuration", missing=missing)
+
+
+_LOOP = ("site", "loop")
+_FEED = ("site", "feed")
 _GPU_AT = recording.GPU_POWER.name
+_THROTTLE = recording.LOOP_THROTTLE.name
+_NO_TREND = "a time that no trend tells yet"
 FACTS = {
     "gpus_on_loop": Fact(
         f"count({_GPU_AT}{{site=%q,loop=%q}})", ("site", "loop"), "", "the GPUs on the loop"
@@ -123,6 +144,64 @@ FACTS = {
         ("site", "feed"),
         "rack",
         "the racks on the feed",
+    ),
+    "overloaded_racks_on_feed": Fact(
+        f"group by (rack) (({recording.RACK_FAILOVER.name}{{site=%q}} > 1) and on (site, rack) "
+        f'{site.DEVICE_INFO.name}{{role="rack_pdu",site=%q,feed=%q}})',
+        ("site", "site", "feed"),
+        "rack",
+        "the racks that one side alone cannot carry",
+    ),
+    "battery_of_feed": _duration(
+        f"{recording.FEED_BATTERY.name}{{site=%q,feed=%q}}",
+        _FEED,
+        "the time its batteries last",
+        "an unknown time",
+    ),
+    "cooling_on_feed": Fact(
+        f'group by (device) ({site.DEVICE_INFO.name}{{role=~"cdu|chiller|crah",site=%q,feed=%q}})',
+        _FEED,
+        "device",
+        "the cooling on the feed",
+    ),
+    "loops_on_feed": Fact(
+        f"group by (loop) ({recording.LOOP_PLACE.name}{{site=%q,feed=%q}})",
+        _FEED,
+        "loop",
+        "the loops that hang on it alone",
+    ),
+    "throttle_on_feed": _duration(
+        f"min({_THROTTLE} and on (site, loop) {recording.LOOP_PLACE.name}{{site=%q,feed=%q}})",
+        _FEED,
+        "the time to throttle",
+        _NO_TREND,
+    ),
+    "throttle_on_loop": _duration(
+        f"{_THROTTLE}{{site=%q,loop=%q}}", _LOOP, "the time to throttle", _NO_TREND
+    ),
+    "margin_on_loop": _figure(recording.LOOP_MARGIN, _LOOP, "the least margin", "an unknown number of"),
+    "pumps_running_on_loop": _figure(recording.LOOP_PUMPS_RUNNING, _LOOP, "the pumps that turn"),
+    "pumps_on_loop": _figure(recording.LOOP_PUMPS, _LOOP, "all"),
+    "units_running_on_loop": _figure(recording.LOOP_UNITS_RUNNING, _LOOP, "the units that run"),
+    "units_on_loop": _figure(recording.LOOP_UNITS, _LOOP, "all"),
+    "zone_location": Fact(
+        f"group by (location) ({site.LEAK_ZONE_INFO.name}{{site=%q,device=%q,zone=%q}})",
+        ("site", "device", "zone"),
+        "location",
+        "where it lies",
+    ),
+    "zone_endangers": Fact(
+        f'group by (endangers) ({site.LEAK_ZONE_INFO.name}{{site=%q,device=%q,zone=%q,endangers!=""}})',
+        ("site", "device", "zone"),
+        "endangers",
+        "what stands below or beside it",
+    ),
+    "jobs_in_hall": Fact(
+        f"group by (job_id) ({workload.GPU_ALLOCATION_INFO.name} and on (site, node) "
+        f"{recording.NODE_PLACE.name}{{site=%q,hall=%q}})",
+        ("site", "hall"),
+        "job_id",
+        "the jobs in the hall",
     ),
     "jobs_on_node": Fact(
         f"group by (job_id) ({workload.GPU_ALLOCATION_INFO.name}{{site=%q,node=%q}})",

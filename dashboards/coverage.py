@@ -22,7 +22,7 @@ def page(boards: Iterable[Board]) -> str:
     for board in boards:
         for section in board.sections:
             for panel in section.panels:
-                names = sorted({name for query in panel.queries for name in lacking(query.expr.text)})
+                names = sorted({name for expr in panel.expressions() for name in lacking(expr.text)})
                 if names:
                     shown = ", ".join(f"`{name}`" for name in names)
                     lines.append(f"| {board.title} | {panel.title} | {shown} |")

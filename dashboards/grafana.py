@@ -13,7 +13,7 @@ from typing import Any
 from grafanalib import core
 from grafanalib._gen import DashboardEncoder
 
-from dashboards.model import COLUMNS, Board, Panel, Place, Query, Variable, flow
+from dashboards.model import COLUMNS, Board, Drawing, Figure, Panel, Place, Query, Variable, flow
 
 SCHEMA_VERSION = 41
 ROW_HEIGHT = 1
@@ -73,6 +73,8 @@ class ModernPanel(core.Panel):  # type: ignore[misc] # grafanalib has no annotat
             "defaults": {**self.panel.defaults, **unit},
             "overrides": [dict(override) for override in self.panel.overrides],
         }
+        if self.panel.drawing:
+            made["gigawatch"] = drawing_json(self.panel.drawing)
         return _without(made, _DEAD_PANEL_KEYS)
 
 
@@ -120,8 +122,10 @@ class PickedVariable(core.Template):  # type: ignore[misc] # grafanalib has no a
         if given.kind == "query":
             made |= {"datasource": datasource(), "definition": given.query, "sort": 7}
         if given.include_all:
+            made["current"] = _all_chosen(given.multi)
+        if given.include_all and not given.listed:
             # .+ and not .*: a series that lacks the label is not one of "all racks".
-            made |= {"allValue": ".+", "current": _all_chosen(given.multi)}
+            made["allValue"] = ".+"
         return made
 
 
@@ -149,6 +153,24 @@ def dashboard_json(board: Board, links: list[dict[str, Any]]) -> dict[str, Any]:
     made["fiscalYearStartMonth"] = 0
     pruned: dict[str, Any] = prune(made)
     return pruned
+
+
+def drawing_json(drawing: Drawing) -> dict[str, Any]:
+    """What the viewer needs for a drawing of its own: Grafana knows no such key and leaves it alone."""
+
+    def figures(given: tuple[Figure, ...]) -> list[dict[str, Any]]:
+        return [
+            {"refId": one.ref, "title": one.title, "by": one.by, "config": dict(one.config)} for one in given
+        ]
+
+    return {
+        "draw": drawing.kind,
+        "targets": [{"refId": ref, "expr": expr.text} for ref, expr in drawing.queries()],
+        "figures": figures(drawing.figures),
+        "measures": figures(drawing.measures),
+        "links": dict(drawing.links),
+        **drawing.extra,
+    }
 
 
 def _panels(board: Board) -> list[core.Panel]:

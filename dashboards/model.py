@@ -27,6 +27,43 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of a drawing: what a thing's reading means and how it looks."""
+
+    ref: str
+    """What the drawing calls it."""
+    title: str
+    expr: Expr
+    by: str
+    """Label that names the thing."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Grafana's field configuration: unit, thresholds, colours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A picture of a place that Grafana has no panel for. The built-in viewer draws it instead of the panel
+    that carries it; Grafana passes over the key under which it stands in the JSON."""
+
+    kind: str
+    """elevation, power or cooling: see dashboards/viewer/static/js/drawings."""
+    things: Mapping[str, Expr]
+    """Name -> what is drawn and how it hangs together. Without the first one there is nothing to draw."""
+    figures: tuple[Figure, ...]
+    measures: tuple[Figure, ...] = ()
+    """Figures of which the reader picks one to colour by."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Kind of thing -> board it leads to."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def queries(self) -> Iterator[tuple[str, Expr]]:
+        """Everything it asks, by the name it has for it."""
+        yield from self.things.items()
+        for figure in (*self.figures, *self.measures):
+            yield figure.ref, figure.expr
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
     """One picture on a board. Built by the helpers in `dashboards.panels`, never by hand."""
 
@@ -43,6 +80,13 @@ class Panel:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     overrides: tuple[Mapping[str, Any], ...] = ()
     transformations: tuple[Mapping[str, Any], ...] = ()
+    drawing: Drawing | None = None
+
+    def expressions(self) -> Iterator[Expr]:
+        """Everything that is asked for it, in Grafana or in the viewer."""
+        yield from (query.expr for query in self.queries)
+        if self.drawing:
+            yield from (expr for _, expr in self.drawing.queries())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +110,8 @@ class Variable:
     kind: str = "query"
     include_all: bool = False
     multi: bool = False
+    listed: bool = False
+    """All means every value that is offered, where the variables before it narrow them down."""
 
 
 @dataclass(frozen=True, slots=True)

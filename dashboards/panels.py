@@ -96,7 +96,7 @@ def stat(
         "textMode": "auto",
         "wideLayout": True,
     }
-    defaults = _field_defaults(steps, decimals, states)
+    defaults = field_defaults(steps, decimals, states)
     queries = (Query(expr, legend, instant=True),)
     return Panel(
         "stat", title, description, queries, width, height, unit or expr.unit.grafana, options, defaults
@@ -123,7 +123,7 @@ def gauge(
         "showThresholdLabels": False,
         "showThresholdMarkers": True,
     }
-    defaults = {**_field_defaults(steps, decimals, None), "min": low, "max": high}
+    defaults = {**field_defaults(steps, decimals, None), "min": low, "max": high}
     queries = (Query(expr, legend, instant=True),)
     return Panel("gauge", title, description, queries, width, height, expr.unit.grafana, options, defaults)
 
@@ -156,7 +156,7 @@ def bars(
         "maxVizHeight": 300,
     }
     limits = {key: value for key, value in (("min", low), ("max", high)) if value is not None}
-    defaults = {**_field_defaults(steps, decimals, None), **limits}
+    defaults = {**field_defaults(steps, decimals, None), **limits}
     queries = (Query(expr, legend, instant=True),)
     return Panel(
         "bargauge", title, description, queries, width, height, unit or expr.unit.grafana, options, defaults
@@ -204,7 +204,7 @@ def timeseries(
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
     defaults = {
-        **_field_defaults(steps or (("green", None),), decimals, None),
+        **field_defaults(steps or (("green", None),), decimals, None),
         **limits,
         "color": {"mode": "palette-classic"},
         "custom": custom,
@@ -243,7 +243,7 @@ def state_timeline(
         "tooltip": {"mode": "single", "sort": "none"},
     }
     defaults = {
-        **_field_defaults((("green", None),), None, states),
+        **field_defaults((("green", None),), None, states),
         "custom": {"fillOpacity": 80, "lineWidth": 0, "spanNulls": False},
     }
     queries = (Query(expr, legend),)
@@ -289,7 +289,7 @@ def table(
     if sort:
         options["sortBy"] = [{"displayName": sort, "desc": descending}]
     defaults = {
-        **_field_defaults((("text", None),), None, None),
+        **field_defaults((("text", None),), None, None),
         "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False},
     }
     if nothing:
@@ -329,7 +329,7 @@ def _keyed(expr: Expr, keys: tuple[str, ...], title: str) -> Expr:
     return expr if already and expr.atom and not isinstance(expr, Selector) else max_by(expr, *keys)
 
 
-def _field_defaults(steps: Steps, decimals: int | None, states: States | None) -> dict[str, Any]:
+def field_defaults(steps: Steps, decimals: int | None, states: States | None) -> dict[str, Any]:
     if steps[0][1] is not None:
         raise PanelError("the first threshold step is the base and has no value")
     made: dict[str, Any] = {

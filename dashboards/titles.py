@@ -19,7 +19,13 @@ KEY_TITLES = {
     "comm": "Program", "controller": "Controller", "dimm": "Module", "file": "File", "location": "Place",
     "link_layer": "Kind", "netdev": "Interface", "firmware": "Firmware", "product": "Product",
     "meaning": "Meaning", "action": "Do", "outcome": "Outcome", "objective": "Objective", "rank": "Rank",
-    "granularity": "Counts tokens at each", "dialect": "Read as", "precision": "Computes in",
+    "row": "Row", "unit": "U", "height": "Height", "face": "Face", "kind": "Kind", "door": "Door",
+    "result": "Result", "endangers": "Endangers", "id": "Part", "pump": "Pump", "filter": "Filter",
+    "group": "Group", "resource": "Resource", "bound": "Bound", "part": "Part", "liar": "Likelier wrong",
+    "reading": "Reading", "endpoint": "Way", "circuit": "Circuit", "position": "Position", "fed_by": "Fed by",
+    "cooled_by": "Cooled by", "sensor": "Sensor",
+    "valv"
+    "e": "Valve", "granularity": "Counts tokens at each", "dialect": "Read as", "precision": "Computes in",
 }  # fmt: skip
 """Column titles of labels."""
 

@@ -1,4 +1,4 @@
-"""Settings of the agent and of the facility exporter: a file, then environment variables, then arguments."""
+"""Settings of the agent, and what they share with the facility exporter: file, environment, arguments."""
 
 from __future__ import annotations
 
@@ -134,31 +134,28 @@ class AgentSettings(Settings):
         return AgentPlan(**fields)
 
 
-class FacilitySettings(Settings):
-    """Settings of `gigawatch facility`."""
-
-    listen: Listen = ":9611"
-
-
 Chosen = TypeVar("Chosen", bound=Settings)
 
 
 def add_arguments(parser: ArgumentParser, program: str, port: int) -> None:
     """Arguments that agent and facility share."""
+    thing = "node" if program == "agent" else "device"
+    site = "site to simulate" if program == "agent" else "the site, whose devices are asked or simulated"
+    default = "5s" if program == "agent" else "5s simulated, else by kind of device"
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML")
     parser.add_argument("--listen", metavar="ADDR", help=f"HOST:PORT or :PORT (default :{port})")
     parser.add_argument(
-        "--interval", metavar="TIME", help="seconds from one reading to the next (default 5s)"
+        "--interval", metavar="TIME", help=f"from one reading to the next (default {default})"
     )
     parser.add_argument("--web-config", type=Path, metavar="FILE", help="TLS and basic auth of the server")
     parser.add_argument("--simulate", action="store_true", default=None, help="read a simulated plant")
-    parser.add_argument("--inventory", type=Path, metavar="FILE", help="site to simulate")
-    parser.add_argument("--blueprint", choices=blueprint_names(), help="site to simulate that comes along")
+    parser.add_argument("--inventory", type=Path, metavar="FILE", help=site)
+    parser.add_argument("--blueprint", choices=blueprint_names(), help="site that comes along, to simulate")
     parser.add_argument("--state", type=Path, metavar="DIR", help="where `gigawatch plant` publishes")
     parser.add_argument("--seed", type=int, help="seed of a plant of our own, where no --state is given")
     parser.add_argument("--once", action="store_true", help="print one exposition and exit")
-    thing = "node" if program == "agent" else "device"
-    parser.add_argument(f"--{thing}", metavar="NAME", default="", help=f"with --once: this simulated {thing}")
+    which = "this simulated node" if program == "agent" else "this device"
+    parser.add_argument(f"--{thing}", metavar="NAME", default="", help=f"with --once: {which}")
 
 
 def settings_of(
@@ -168,7 +165,7 @@ def settings_of(
     # An empty file stands in where there is none, so that defaults and environment go the same way.
     settings = load_file(args.config or Path(os.devnull), model, environment, prefix)
     given: dict[str, Any] = {
-        name: getattr(args, name) for name in Settings.model_fields if getattr(args, name, None) is not None
+        name: getattr(args, name) for name in model.model_fields if getattr(args, name, None) is not None
     }
     for name, check in (("listen", checked_listen), ("interval", _duration)):
         if name in given:

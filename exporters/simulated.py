@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gzip
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from exporters.facility.driver import Polled, Reason
+from exporters.facility.job import Job
+from exporters.facility.tally import Tally
 from exporters.runtime import Frame, Gate, Health, health_readings
 from exporters.runtime.child import PageBytes
 from exporters.runtime.health import build_info
@@ -18,7 +22,10 @@ from gigawatch.errors import UserError
 from gigawatch.readings import Reading
 from gigawatch.serving import render, to_openmetrics
 from gigawatch.serving.exposition import Renderer
-from gigawatch.topology import Inventory
+from gigawatch.topology import Endpoint, Inventory
+
+if TYPE_CHECKING:
+    from exporters.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +79,7 @@ class SimulatedProducer:
     def __init__(self, simulated: Simulated, view: View, clock: Callable[[], float] = time.time) -> None:
         self._simulated, self._view, self._clock = simulated, view, clock
         self._renderers = {name: Renderer() for name in simulated.names}
+        self._tallies: dict[str, Tally] = {}
         self._gate = Gate()
         self._health = Health("plant")
         self._complaint = ""
@@ -99,8 +107,24 @@ class SimulatedProducer:
         took, now = time.perf_counter() - began, self._clock()
         collectors = [Health(collector, True, took, now) for collector in simulated.collectors(name)]
         readings.extend(health_readings(collectors))
+        if simulated.side == "facility":
+            readings.extend(self._asked(name, readings, took, now))
         readings.append(build_info(simulated.side))
         return self._renderers[name].render(readings)
+
+    def _asked(self, name: str, readings: list[Reading], took: float, now: float) -> list[Reading]:
+        """How asking a device went, as the poller would tell it."""
+        tally = self._tallies.get(name)
+        if tally is None:
+            device, every = self._simulated.inventory.device[name], self._simulated.interval
+            tally = self._tallies[name] = Tally(
+                Job(device, Endpoint("plant", ""), "plant", every, every, every)
+            )
+        if any(one.metric is facility.FACILITY_POLL_UP and not one.value for one in readings):
+            tally.failed(Reason.TIMEOUT, took)
+        else:
+            tally.succeeded({}, Polled(), now, took, now)
+        return list(tally.own(now))
 
     def _refresh(self) -> bool:
         try:
@@ -136,3 +160,23 @@ def open_plant(inventory: Inventory, state: str = "", seed: int = 1) -> View:
 
     view: View = open_view(inventory, Path(state) if state else None, seed)
     return view
+
+
+def print_simulated(settings: Settings, side: Side, name: str) -> int:
+    """Print the page of a simulated node or device, of the first where none is named. Raises UserError."""
+    inventory = settings.site()
+    simulated = Simulated(inventory, side, settings.seconds)
+    thing = "node" if side == "agent" else "device"
+    if not simulated.names:
+        raise UserError(f"{inventory.source}: the site has no {thing}s")
+    if name and name not in simulated.names:
+        raise UserError(
+            f"no {thing} '{name}' in site '{inventory.site}'; the first is '{simulated.names[0]}'"
+        )
+    view = open_plant(inventory, str(settings.state) if settings.state else "", settings.seed)
+    view.refresh()
+    page = SimulatedProducer(simulated, view).page(name or simulated.names[0])
+    if not page:
+        raise UserError(f"{thing} '{name or simulated.names[0]}' is switched off")
+    sys.stdout.write(page.decode())
+    return 0

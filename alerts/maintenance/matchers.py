@@ -16,7 +16,7 @@ from alerts.rules import all_alerts
 from gigawatch.errors import UserError
 from gigawatch.topology import Device, Inventory, Role
 
-LOUD = ("LeakAtCoolantUnit", "LeakInNode", "SmokeDetected")
+LOUD = ("LeakAtCoolantUnit", "LeakInNode", "LeakInTray", "SmokeDetected")
 """Alerts that no maintenance mutes unless it is asked to: somebody may be standing there."""
 _REDUNDANCY = ("PsuLost", "RackWithoutRedundancy")
 """What racks say of themselves while one of their feeds is off on purpose. That the other feed is overloaded

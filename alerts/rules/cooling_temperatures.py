@@ -59,7 +59,8 @@ ALERTS = (
         cause="The facility water is too warm or does not flow, a valve is stuck, or the set point was "
         "changed.",
         consequence="Every GPU on the loop loses its margin together: {gpus_on_loop} GPUs, jobs "
-        "{jobs_on_loop}.",
+        "{jobs_on_loop}. The least margin is {margin_on_loop} K, the first GPU throttles in "
+        "{throttle_on_loop}.",
         action=Action.SERVICE_REQUIRED,
         first_step="Call facility: chiller, facility water, control valve. Lower the power limits on the "
         "loop.",

@@ -38,7 +38,9 @@ ALERTS = (
         cause="The unit lost power, tripped on a fault of its own (leak, level, pressure), or was switched "
         "off.",
         consequence="GPUs without flow reach their limit within a minute or two and throttle or switch off: "
-        "{gpus_on_loop} GPUs on the loop, jobs {jobs_on_loop}.",
+        "{gpus_on_loop} GPUs on the loop, jobs {jobs_on_loop}. Of its {units_on_loop} coolant units "
+        "{units_running_on_loop} still run. The least margin is {margin_on_loop} K, the first GPU throttles "
+        "in {throttle_on_loop}.",
         action=Action.SERVICE_REQUIRED,
         first_step="Call facility and start the unit or its stand-by. Meanwhile take load off: lower the "
         "power "
@@ -51,7 +53,7 @@ ALERTS = (
             "No flow after three minutes: shut the nodes on the loop down in order.",
         ),
         rehearse=("cdu-failure",),
-        symptom_of=("feed", "loop-leak"),
+        symptom_of=("feed", "loop-leak", "tray-leak"),
         note="All heat alerts of GPUs on the loop are muted while this one is active: one cause, one page.",
         cases=(
             Case(
@@ -96,7 +98,8 @@ ALERTS = (
         "carried off.",
         cause="A pump stands still, a valve has closed, a filter is blocked, or coolant is missing.",
         consequence="Return and GPUs heat up until they throttle: {gpus_on_loop} GPUs on the loop, jobs "
-        "{jobs_on_loop}.",
+        "{jobs_on_loop}. Of its {pumps_on_loop} pumps {pumps_running_on_loop} turn. The least margin is "
+        "{margin_on_loop} K, the first GPU throttles in {throttle_on_loop}.",
         action=Action.SERVICE_REQUIRED,
         first_step="Call facility: pumps, valves, filter pressure, level. Lower the power limits on the loop "
         "meanwhile.",
@@ -104,7 +107,7 @@ ALERTS = (
         hold="30s",
         keep="2m",
         rehearse=("coolant-pump", "flow-restricted"),
-        symptom_of=("loop-unit", "loop-leak", "feed"),
+        symptom_of=("loop-unit", "loop-leak", "tray-leak", "feed"),
         cases=(
             Case(
                 "low",
@@ -142,7 +145,7 @@ ALERTS = (
         board="gw-facility",
         hold="5m",
         rehearse=("flow-restricted",),
-        symptom_of=("loop-unit", "loop-leak", "feed"),
+        symptom_of=("loop-unit", "loop-leak", "tray-leak", "feed"),
         cases=(
             Case(
                 "reduced",

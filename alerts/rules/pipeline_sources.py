@@ -44,12 +44,18 @@ ALERTS = (
         summary="Facility device {device} does not answer",
         description="It has not answered its polls for three minutes.",
         cause="The device, its management network, or the credentials for it.",
-        consequence="What it measures is unobserved, leaks and feeds included.",
+        consequence="What it measures is unobserved, leaks and feeds included; figures that need it (PUE, "
+        "the redundancy of its rack) are missing as well.",
         action=Action.NONE,
         first_step="Ping it; try its own web page; look at the poller's log for the reason.",
         board="gw-facility",
         hold="3m",
-        symptom_of=("facility-gone", "feed", "rack-power"),
+        rehearse=("sensor-dead",),
+        symptom_of=("facility-gone", "feed", "rack-power", "devices-lost"),
+        steps=(
+            "Its metrics tell which of its ways fails (poll_endpoint_up) and why (poll_errors_total).",
+            "While its circuit is open it is asked only now and then: wait a minute after a repair.",
+        ),
         cases=(
             Case(
                 "no answer",

@@ -32,9 +32,10 @@ ALERTS = (
         summary="Feed {feed} has lost its power",
         description="No phase of the intake carries voltage, or the UPS on the feed has switched off.",
         cause="The utility or an upstream breaker failed, or a UPS gave up.",
-        consequence="Racks on it live on their other feed, or on battery for minutes: {racks_on_feed}. "
-        "Coolant units "
-        "and chillers on this feed stop.",
+        consequence="These racks have no redundancy now, and live on their other feed, or on battery for "
+        "{battery_of_feed}: {racks_on_feed}. One side alone cannot carry: {overloaded_racks_on_feed}. "
+        "Cooling on this feed stops: {cooling_on_feed}. Loops that hang on it alone: {loops_on_feed}; their "
+        "first GPU throttles in {throttle_on_feed}.",
         action=Action.SERVICE_REQUIRED,
         first_step="Call facility. Check that the other feed carries the racks below its limits, and watch "
         "the "

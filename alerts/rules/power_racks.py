@@ -7,11 +7,11 @@ from alerts.model import Action, Alert, Domain, Scope, Severity
 from alerts.places import (
     DEVICE,
     at_device,
+    without,
 )
 from alerts.rules.power_terms import DEAD_VOLTS, FACILITY, volt, volts
 from gigawatch.catalogue import facility, site
 from gigawatch.promql import (
-    many_to_one,
     matches,
     max_by,
     min_by,
@@ -19,30 +19,48 @@ from gigawatch.promql import (
     recorded,
     recording,
     series,
-    sum_by,
 )
 
 _pdu_volts = at_device(volts, role="rack_pdu")
 _rack_dead = max_by(_pdu_volts, "site", "hall", "rack") < DEAD_VOLTS
 
-_current = max_by(series(facility.CURRENT, scope="phase"), *DEVICE)
-_rating = min_by(series(facility.BREAKER_RATING), "site", "device")
-_load = many_to_one(_current, "/", _rating, ("site", "device"))
-_open = max_by(series(facility.BREAKER_STATE, state=matches("tripped|off")), *DEVICE).equals(1)
-_low_phase = min_by(series(facility.CURRENT, scope="phase"), *DEVICE)
-_spread = one_minus(_low_phase / (_current > 5))
-_side_capacity = sum_by(
-    at_device(max_by(series(facility.POWER_CAPACITY), *DEVICE, "side"), role="rack_pdu"),
+# A current that other readings of the same device contradict is no reason to wake somebody.
+_load = without(
+    recorded(recording.BREAKER_LOAD),
+    recorded(recording.CONTRADICTION, kind="volts_amperes", reading=matches("current|voltage")),
     "site",
-    "rack",
-    "side",
+    "device",
 )
+_open = max_by(series(facility.BREAKER_STATE, state=matches("tripped|off")), *DEVICE).equals(1)
+_high_phase = max_by(series(facility.CURRENT, scope="phase"), *DEVICE)
+_low_phase = min_by(series(facility.CURRENT, scope="phase"), *DEVICE)
+_spread = one_minus(_low_phase / (_high_phase > 5))
 
 
 def _pdu_load(amperes: float) -> tuple[Given, ...]:
     return (
         given(facility.CURRENT, amperes, device="pdu-a", rack="r1", side="A", scope="phase", id="L1"),
         given(facility.CURRENT, 20, device="pdu-a", rack="r1", side="A", scope="phase", id="L2"),
+        given(facility.BREAKER_RATING, 63, device="pdu-a", rack="r1", side="A", id="main"),
+    )
+
+
+def _beside(watts: float) -> tuple[Given, ...]:
+    """The other side of the rack, and what the two may carry."""
+    return (
+        given(facility.POWER_ACTIVE, watts, device="pdu-b", rack="r1", side="B", scope="inlet", id=""),
+        given(facility.POWER_CAPACITY, 17000, device="pdu-a", rack="r1", side="A"),
+        given(facility.POWER_CAPACITY, 30000, device="pdu-b", rack="r1", side="B"),
+    )
+
+
+def _lying_pdu() -> tuple[Given, ...]:
+    """Ten times the current: 240 A at 240 V, and 5.6 kW."""
+    phase = {"device": "pdu-a", "rack": "r1", "side": "A", "scope": "phase", "id": "L1"}
+    return (
+        given(facility.CURRENT, 240, **phase),
+        given(facility.VOLTAGE, 240, **phase),
+        given(facility.POWER_ACTIVE, 5600, **phase),
         given(facility.BREAKER_RATING, 63, device="pdu-a", rack="r1", side="A", id="main"),
     )
 
@@ -54,7 +72,7 @@ ALERTS = (
         severity=Severity.CRITICAL,
         domain=Domain.POWER,
         scope=Scope.RACK,
-        summary="{device} in {rack} is at {value:percent} of its breaker",
+        summary="Breaker {id} of {device} in {rack} is at {value:percent} of its rating",
         description="The highest phase carries {value:percent} of the breaker's rating; 80 % is its "
         "continuous limit.",
         cause="Foreign load on the PDU, phases out of balance, or the other feed is gone.",
@@ -73,6 +91,7 @@ ALERTS = (
         cases=(
             Case("at the limit", _pdu_load(61), ("r1",), carries={"device": "pdu-a", "feed": "utility-a"}),
             Case("ordinary", _pdu_load(24)),
+            Case("a current that its own power contradicts", _lying_pdu()),
         ),
     ),
     Alert(
@@ -81,7 +100,7 @@ ALERTS = (
         severity=Severity.WARNING,
         domain=Domain.POWER,
         scope=Scope.RACK,
-        summary="{device} in {rack} is at {value:percent} of its breaker",
+        summary="Breaker {id} of {device} in {rack} is at {value:percent} of its rating",
         description="The highest phase carries {value:percent} of the breaker's rating for minutes.",
         cause="More load than planned on this phase.",
         consequence="No reserve: if the other feed fails, this breaker trips as well. GPUs in the rack: "
@@ -217,14 +236,12 @@ ALERTS = (
     ),
     Alert(
         name="RackWithoutRedundancy",
-        expr=many_to_one(
-            recorded(recording.RACK_POWER), ">", min_by(_side_capacity, "site", "rack"), ("site", "rack")
-        ),
+        expr=recorded(recording.RACK_FAILOVER) > 1,
         severity=Severity.WARNING,
         domain=Domain.POWER,
         scope=Scope.RACK,
         summary="One feed alone could not carry rack {rack}",
-        description="The rack draws {value:si}W over both feeds, more than the smaller side may carry.",
+        description="Over both feeds the rack draws {value:percent} of what its smaller side may carry.",
         cause="The rack was filled up beyond what 2N allows.",
         consequence="If a feed fails, the other one trips and the rack goes dark: {gpus_in_rack} GPUs.",
         action=Action.NONE,
@@ -244,8 +261,7 @@ ALERTS = (
                         scope="inlet",
                         id="",
                     ),
-                    given(facility.POWER_CAPACITY, 17000, device="pdu-a", rack="r1", side="A"),
-                    given(facility.POWER_CAPACITY, 30000, device="pdu-b", rack="r1", side="B"),
+                    *_beside(1000),
                 ),
                 ("r1",),
                 at="15m",
@@ -262,7 +278,23 @@ ALERTS = (
                         scope="inlet",
                         id="",
                     ),
-                    given(facility.POWER_CAPACITY, 17000, device="pdu-a", rack="r1", side="A"),
+                    *_beside(1000),
+                ),
+                at="15m",
+            ),
+            Case(
+                "one side is silent",
+                (
+                    given(
+                        facility.POWER_ACTIVE,
+                        20000,
+                        device="pdu-a",
+                        rack="r1",
+                        side="A",
+                        scope="inlet",
+                        id="",
+                    ),
+                    *_beside(1000)[1:],
                 ),
                 at="15m",
             ),

@@ -47,6 +47,20 @@ SITE_VARIABLE = Variable(
 RACK_VARIABLE = Variable("rack", "Rack", label_values(series(site.RACK_INFO, **SITE), "rack"))
 ANY_RACK_VARIABLE = Variable("rack", "Rack", RACK_VARIABLE.query, include_all=True)
 NODE_VARIABLE = Variable("node", "Node", label_values(series(site.NODE_INFO, **RACK), "node"))
+HALL_VARIABLE = Variable(
+    "hall", "Hall", label_values(series(site.RACK_INFO, **SITE), "hall"), include_all=True
+)
+HALL: dict[str, str | Match] = {**SITE, "hall": matches("$hall")}
+ROW_VARIABLE = Variable("row", "Row", label_values(series(site.RACK_INFO, **HALL), "row"), include_all=True)
+PLACED_RACK_VARIABLE = Variable(
+    "rack",
+    "Rack",
+    label_values(series(site.RACK_INFO, **HALL, row=matches("$row")), "rack"),
+    include_all=True,
+    multi=True,
+    listed=True,
+)
+"""Racks of the chosen hall and row."""
 GPU_VARIABLE = Variable(
     "gpu", "GPU", label_values(series(gpu.GPU_STATE, **NODE), "gpu"), include_all=True, multi=True
 )
@@ -163,6 +177,29 @@ def incidents_table(width: int, height: int) -> Panel:
 def incidents_open() -> Expr:
     """Number of open incidents."""
     return or_zero(count_by(series(findings.INCIDENT_INFO, **SITE)))
+
+
+def maintenance_left(*scopes: str) -> Expr:
+    """How long each place is still under maintenance."""
+    chosen = {"scope": matches("|".join(scopes))} if scopes else {}
+    until = max_by(series(site.MAINTENANCE_UNTIL, **SITE, **chosen), "site", "scope", "place", "reason")
+    return (until - now()).in_unit(Unit.SECONDS) > 0
+
+
+def maintenance_table(width: int = 24, height: int = 4) -> Panel:
+    """What is worked on now: alerts of these places are silenced."""
+    return table(
+        "Under maintenance",
+        "What is being worked on, until when, and why? Alerts of these places are silenced and pages stay "
+        "away until then; what is red there may be meant to be.",
+        ("site", "scope", "place", "reason"),
+        Column("Ends in", maintenance_left(), decimals=0),
+        nothing="Nothing is under maintenance",
+        width=width,
+        height=height,
+        sort="Ends in",
+        hide=("site",),
+    )
 
 
 def metered(role: str) -> Expr:

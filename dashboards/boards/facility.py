@@ -152,7 +152,9 @@ def breaker_load() -> Expr:
 
 def _path() -> Section:
     carried = ("site", "device", "role", "side")
-    capacity = of_role(series(facility.POWER_CAPACITY, **SITE), ".+")
+    rated = max_by(recorded(rec.DEVICE_CAPACITY, **SITE), "site", "device")
+    roles = matches("utility|ups|floor_pdu|rack_pdu")
+    capacity = join(rated, site.DEVICE_INFO, ("site", "device"), ("role", "side"), **SITE, role=roles)
     power = inlet("utility|ups|floor_pdu|rack_pdu")
     ups_in = sum_by(inlet("ups"), "site", "device")
     ups_out = sum_by(of_role(series(facility.POWER_ACTIVE, scope="output", **SITE), "ups"), "site", "device")

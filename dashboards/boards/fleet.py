@@ -13,6 +13,7 @@ from dashboards.boards.common import (
     gpus_not_ok,
     incidents_open,
     incidents_table,
+    maintenance_table,
     metered,
     or_zero,
     usd_per_mtoken,
@@ -196,7 +197,9 @@ def _racks() -> Section:
 
 
 def _attention() -> Section:
-    return Section("What needs attention", (alerts_table(14, 8), incidents_table(10, 8)))
+    return Section(
+        "What needs attention", (alerts_table(14, 8), incidents_table(10, 8), maintenance_table(24, 4))
+    )
 
 
 def _trends() -> Section:

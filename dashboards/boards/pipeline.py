@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboards import foreign as f
 from dashboards import limits
 from dashboards.boards.common import ALERT_SITE, DATASOURCE, RATE, SITE, SITE_VARIABLE, alerts_table, or_zero
+from dashboards.boards.pipeline_polling import polling_section
 from dashboards.model import Board, Section
 from dashboards.panels import Column, Line, alarm, stat, table, timeseries
 from dashboards.places import PIPELINE as UID
@@ -33,7 +34,7 @@ def board() -> Board:
         "Can the other boards be believed: is everything scraped, evaluated, delivered, and on time?",
         ("gigawatch", "pipeline"),
         (DATASOURCE, SITE_VARIABLE),
-        (_now(), _scraping(), _collectors(), _rules(), _processes(), _alerts()),
+        (_now(), _scraping(), _collectors(), polling_section(), _rules(), _processes(), _alerts()),
     )
 
 

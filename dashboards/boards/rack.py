@@ -10,6 +10,7 @@ from dashboards.boards.common import (
     RATE,
     SITE_VARIABLE,
     alerts_table,
+    maintenance_table,
     or_zero,
     state_code,
 )
@@ -52,7 +53,7 @@ def board() -> Board:
             _nodes(),
             _power(),
             _cooling(),
-            Section("Alerts of this rack", (alerts_table(24, 7, **RACK),)),
+            Section("Alerts of this rack", (alerts_table(14, 7, **RACK), maintenance_table(10, 7))),
         ),
     )
 

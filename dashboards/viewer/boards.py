@@ -12,6 +12,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 _FIRST = ("gw-fleet", "gw-rack", "gw-node", "gw-job", "gw-serving", "gw-training", "gw-tokens", "gw-facility",
+          "gw-elevation", "gw-power", "gw-cooling", "gw-rooms", "gw-capacity", "gw-efficiency",
           "gw-predict", "gw-alarms")  # fmt: skip
 """The way in, from the site down to the GPU; other boards follow by title."""
 

@@ -1,5 +1,15 @@
 """Facility devices: power, cooling, sensors, management controllers."""
 
-from exporters.facility.exporter import facility_exporter
+from __future__ import annotations
 
-__all__ = ["facility_exporter"]
+from typing import TYPE_CHECKING
+
+from gigawatch.lazy import lazily
+
+if TYPE_CHECKING:
+    from exporters.facility.exporter import facility_exporter
+    from exporters.facility.program import Facility
+
+__all__ = ["Facility", "facility_exporter"]
+
+__getattr__ = lazily(__name__, {"Facility": "program", "facility_exporter": "exporter"})

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from exporters.runtime.health import Health
+from exporters.runtime.health import Health, health_readings
 from gigawatch.catalogue import site
 from gigawatch.readings import Reading
 from gigawatch.topology.maintenance import parse_comment
@@ -42,11 +42,12 @@ class Maintenance:
             self._thread.join(2)
 
     def readings(self) -> Iterator[Reading]:
-        """Places under maintenance now, and until when."""
+        """Places under maintenance now, and until when; and whether Alertmanager answers."""
         now = self._clock()
         for labels, until in self._until.items():
             if until > now:
                 yield Reading(site.MAINTENANCE_UNTIL, labels, until)
+        yield from health_readings([self._health])
 
     def health(self) -> Health:
         """Whether Alertmanager answers."""
@@ -71,7 +72,7 @@ class Maintenance:
     def _run(self) -> None:
         while not self._stop.is_set():
             self.refresh()
-            self._stop.wait(self._every)
+            self._stop.wait(self._every if self._health.up else min(2.0, self._every))
 
 
 def _places(answer: object) -> dict[tuple[str, str, str], float]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 
+from exporters.inventory.structure import structure_readings
 from gigawatch.catalogue import site
 from gigawatch.readings import Reading
 from gigawatch.topology import Inventory, Role
@@ -12,14 +14,24 @@ METER_ROLES = {Role.UTILITY: "facility", Role.RACK_PDU: "it"}
 """PUE category 2: all that is bought, against what reaches the racks."""
 
 
-def site_readings(inventory: Inventory, generation: int, load_errors: int) -> Iterator[Reading]:
-    """Every metric of `gigawatch.catalogue.site`."""
+def site_readings(
+    inventory: Inventory, generation: int, load_errors: int, day: date | None = None
+) -> Iterator[Reading]:
+    """What an inventory says on a day (today, by UTC): all of `gigawatch.catalogue.site` but the state of its
+    source and what is under maintenance."""
     yield from _places(inventory)
+    yield from structure_readings(inventory, day or datetime.now(UTC).date())
     yield from _devices(inventory)
     yield from _costs(inventory)
     yield Reading(site.GPUS_OWNED, (), float(inventory.gpu_count))
     yield Reading(site.TOPOLOGY_GENERATION, (), float(generation))
     yield Reading(site.TOPOLOGY_LOAD_ERRORS, (), float(load_errors))
+
+
+def source_readings(kind: str, up: bool, age: float) -> Iterator[Reading]:
+    """Whether the inventory's source can be read, and the seconds since it last was."""
+    yield Reading(site.INVENTORY_SOURCE_UP, (kind,), float(up))
+    yield Reading(site.INVENTORY_AGE, (), age)
 
 
 def _places(inventory: Inventory) -> Iterator[Reading]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from gigawatch.topology import Inventory
 
 AGENT_PORT = 9610
+Devices = Literal["asked", "all", "any"]
+"""Those with endpoints; all of them; those with endpoints, and all of a site where none has any (it can only
+be a simulated one)."""
 
 
 class TargetGroup(TypedDict):
@@ -28,12 +31,14 @@ class Addresses:
     host_agent: str = ""
     """A further agent that speaks for the machine it runs on."""
     host_name: str = ""
+    devices: Devices = "any"
+    """Which devices the facility exporter has a page for."""
 
 
 def agent_targets(inventory: Inventory, addresses: Addresses) -> list[TargetGroup]:
     """One target per node, with the place labels that Prometheus puts on all its series."""
     groups: list[TargetGroup] = []
-    for node in inventory.nodes:
+    for node in sorted(inventory.nodes, key=lambda node: node.name):
         labels = {"site": inventory.site, "rack": node.rack, "node": node.name, "instance": node.name}
         if addresses.agent:
             labels["__metrics_path__"] = f"/nodes/{node.name}/metrics"
@@ -49,11 +54,13 @@ def agent_targets(inventory: Inventory, addresses: Addresses) -> list[TargetGrou
 
 
 def facility_targets(inventory: Inventory, addresses: Addresses) -> list[TargetGroup]:
-    """One target per facility device; none without a facility exporter to ask."""
+    """One target per facility device that has a page; none without a facility exporter to ask."""
     if not addresses.facility:
         return []
     groups: list[TargetGroup] = []
-    for device in inventory.devices:
+    asked = [device for device in inventory.devices if device.endpoints]
+    every = addresses.devices == "all" or (addresses.devices == "any" and not asked)
+    for device in sorted(inventory.devices if every else asked, key=lambda device: device.name):
         labels = {
             "site": inventory.site,
             "hall": device.hall,

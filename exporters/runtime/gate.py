@@ -5,7 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from gigawatch.catalogue import Kind, Metric, Origin, Unit, facility, gpu, host, inference, storage, training
+from gigawatch.catalogue import (
+    Kind,
+    Metric,
+    Origin,
+    Unit,
+    electrical,
+    facility,
+    gpu,
+    host,
+    inference,
+    storage,
+    training,
+)
 from gigawatch.readings import Reading
 
 SENTINELS = frozenset({float(2**32 - 1), float(2**64 - 1)})
@@ -40,6 +52,7 @@ _OWN_RANGE: dict[Metric, tuple[float, float]] = {
     host.HOST_CLOCK_OFFSET: (-1e6, 1e6),  # ahead or behind
     storage.NVME_WEAR: (0.0, 2.55),  # disks outlive what their makers vouch for; a byte of percent
     facility.UPS_LOAD: (0.0, 3.0),  # overload is real
+    electrical.LOAD: (0.0, 3.0),
     training.TRAINING_FLOPS: (0.0, 1e33),  # a large run takes 1e26
     inference.INFERENCE_FLOPS: (0.0, 1e33),
     training.TRAINING_LOSS: (-1e30, 1e30),  # some are negative, and some explode

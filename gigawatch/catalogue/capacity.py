@@ -5,7 +5,7 @@ from gigawatch.catalogue.model import Kind, Metric, Origin, Presence, Target, Un
 RESOURCES = ("power", "cooling", "space", "ports")
 SCOPES = ("rack", "row", "loop", "feed", "site")
 _LABELS = ("scope", "place", "resource")
-_VALUES = {"scope": SCOPES, "resource": RESOURCES}
+_VALUES = {"scope": SCOPES, "resource": RESOURCES, "bound": ("expected", "early", "late")}
 
 
 def _capacity(

@@ -79,5 +79,5 @@ REPORTED_PLACE = facility_metric(
     Kind.INFO,
     Unit.COUNT,
     "Where the device itself says it stands (Redfish Location): held against the inventory.",
-    ("rack", "unit"),
+    ("reported_rack", "unit"),
 )

@@ -83,6 +83,27 @@ NODE_FEED_INFO = _site(
 NODE_DESIGN_POWER = _site(
     "node_design_power_watts", Kind.GAUGE, Unit.WATTS, "Power planned for a node.", ("node", "rack")
 )
+DEVICE_CAPACITY = _site(
+    "device_capacity_watts",
+    Kind.GAUGE,
+    Unit.WATTS,
+    "Power that a device may pass on, or heat that it may carry away, as planned.",
+    ("device",),
+)
+DEVICE_BREAKER = _site(
+    "device_breaker_amperes",
+    Kind.GAUGE,
+    Unit.AMPERES,
+    "Rated current of a device's main breaker.",
+    ("device",),
+)
+REDUNDANCY_SPARE = _site(
+    "redundancy_spare_devices",
+    Kind.GAUGE,
+    Unit.COUNT,
+    "How many devices of its group may fail (1: N+1); absent for devices that stand alone.",
+    ("device", "group"),
+)
 RACK_COOLING = _site(
     "rack_cooling_capacity_watts",
     Kind.GAUGE,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,13 +61,8 @@ def read_mapping(path: Path) -> tuple[dict[str, Any], Lines]:
     except UnicodeDecodeError as error:
         raise FileError(path, "", f"is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
     try:
-        node = yaml.compose(
-            text, Loader=yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader
-        )
-        lines: Lines = {}
-        if node is not None:
-            _walk(path, node, (), lines, 0)
-        data = yaml.safe_load(text)
+        with _without_collection():
+            data, lines = _parse(path, text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or error.context or "cannot be understood"
@@ -82,6 +79,28 @@ def read_mapping(path: Path) -> tuple[dict[str, Any], Lines]:
             path, "", f"holds {_kind(data)} at the top", "expected fields with values ('name: value')"
         )
     return data, lines
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """What a large file makes are tuples that stay: looking for garbage among them doubles the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _parse(path: Path, text: str) -> tuple[Any, Lines]:
+    loader = yaml.CSafeLoader(text) if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader(text)
+    node = loader.get_single_node()
+    lines: Lines = {}
+    if node is None:
+        return None, lines
+    _walk(path, node, (), lines, 0)
+    return loader.construct_document(node), lines
 
 
 def _walk(path: Path, node: yaml.Node, at: tuple[str | int, ...], lines: Lines, depth: int) -> None:

@@ -52,6 +52,9 @@ def _configure_up(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--workload", type=Path, metavar="FILE", help="also scrape your engines and queues: docs/engines.md"
     )
+    parser.add_argument(
+        "--facility", type=Path, metavar="FILE", help="settings for asking the devices of your inventory"
+    )
     parser.add_argument("--interval", type=_duration, help="scrape interval, such as 5s (default: by size)")
     _state_option(parser)
 
@@ -62,6 +65,8 @@ def _up(args: Namespace) -> int:
     started = time.monotonic()
     if args.interval is not None and not 1 <= args.interval <= 60:
         raise UserError(f"--interval {args.interval:g}s is out of range; allowed: 1s to 60s")
+    if args.facility is not None and (args.inventory is None or args.simulate):
+        raise UserError("--facility asks real devices: it needs --inventory FILE, and no --simulate")
     options = UpOptions(
         args.blueprint,
         args.inventory,
@@ -70,6 +75,7 @@ def _up(args: Namespace) -> int:
         args.interval,
         args.grafana,
         args.workload,
+        args.facility,
     )
     plan = up(_layout(args), options, _say)
     _say(f"up after {time.monotonic() - started:.0f} s")

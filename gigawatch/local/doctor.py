@@ -12,6 +12,8 @@ from gigawatch import package_version
 from gigawatch.local import tools
 
 ROOMS = ("gigawatch", "exporters", "analytics", "dashboards", "alerts")
+_WITHOUT = {"mosquitto": "without it the simulated plant has no MQTT"}
+"""Programs that may be missing, and what then is not there."""
 _EXTRAS = {
     "simulator": "numpy",
     "exporters": "prometheus_client",
@@ -68,8 +70,9 @@ def _programs() -> list[Finding]:
     findings = []
     for name in tools.NAMES:
         path = tools.find(name)
-        detail = tools.version_of(path) or path if path else "not on PATH; needed by `gigawatch up`"
-        findings.append(Finding(f"program {name}", path is not None, detail))
+        missing = f"not on PATH; {_WITHOUT.get(name, 'needed by `gigawatch up`')}"
+        detail = (tools.version_of(path) or path) if path else missing
+        findings.append(Finding(f"program {name}", path is not None or name in _WITHOUT, detail))
     return findings
 
 

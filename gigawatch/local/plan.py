@@ -20,6 +20,10 @@ PORTS = {
     "plant": 9616,
     "supervisor": 9617,
     "workload": 9618,
+    "plant-devices": 9621,
+    "snmp": 9622,
+    "modbus": 9623,
+    "broker": 9624,
     "prometheus": 9090,
     "alertmanager": 9093,
     "grafana": 3000,
@@ -34,7 +38,7 @@ class Part:
     name: str
     command: tuple[str, ...]
     health: str
-    """URL that answers 200 while the part works."""
+    """URL that answers 200 while the part works; mqtt://HOST:PORT of a broker that lets us in."""
     url: str
     """Where a person or a program finds it."""
     environment: dict[str, str] = field(default_factory=dict)

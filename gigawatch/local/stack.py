@@ -11,6 +11,16 @@ from gigawatch.artifacts import BuildOptions
 from gigawatch.local import grafana
 from gigawatch.local.plan import PORTS, Layout, Part, Plan
 from gigawatch.local.prometheus import configuration
+from gigawatch.local.simulated import (
+    BROKER,
+    DEVICES,
+    MODBUS,
+    SNMP,
+    broker_configuration,
+    endpoints_file,
+    free_datagram_port,
+    plant_commands,
+)
 from gigawatch.local.tools import Machine
 from gigawatch.serving import free_port
 from gigawatch.topology import Inventory
@@ -36,6 +46,17 @@ class Wanted:
     tools: dict[str, str]
     workload: Path | None = None
     """Settings of `gigawatch workload`, where it is wanted."""
+    facility: Path | None = None
+    """Settings of `gigawatch facility`, where there are any."""
+
+    @property
+    def polls(self) -> bool:
+        """Whether there are devices to ask: those of a simulated plant, or such as have endpoints."""
+        return (
+            self.simulated
+            or self.facility is not None
+            or any(device.endpoints for device in self.inventory.devices)
+        )
 
 
 def scrape_interval(wanted: Wanted) -> float:
@@ -52,7 +73,7 @@ def choose_ports(parts: list[str]) -> tuple[dict[str, int], list[str]]:
     for part in parts:
         port = PORTS[part]
         while True:
-            port = free_port(port)
+            port = free_port(port) if part != SNMP else free_datagram_port(port)
             if port not in ports.values():
                 break
             port += 1
@@ -64,8 +85,9 @@ def choose_ports(parts: list[str]) -> tuple[dict[str, int], list[str]]:
 
 def part_names(wanted: Wanted) -> list[str]:
     """Parts in the order in which they start."""
-    plant = ["plant"] if wanted.simulated else []
-    facility = ["facility"] if wanted.simulated else []
+    bus = [BROKER] if "mosquitto" in wanted.tools else []
+    plant = ["plant", *bus, DEVICES] if wanted.simulated else []
+    facility = ["facility"] if wanted.polls else []
     workload = ["workload"] if wanted.workload is not None else []
     shown = ["viewer", "grafana"] if wanted.grafana else ["viewer"]
     return [
@@ -82,6 +104,12 @@ def part_names(wanted: Wanted) -> list[str]:
     ]
 
 
+def port_names(wanted: Wanted) -> list[str]:
+    """What needs a port of its own: the parts, their second ports, and the supervisor."""
+    devices = [SNMP, MODBUS] if wanted.simulated else []
+    return [*part_names(wanted), *devices, "supervisor"]
+
+
 def make_plan(wanted: Wanted, layout: Layout, ports: dict[str, int]) -> Plan:
     """The plan of the stack: one command, health check and address per part."""
     interval = scrape_interval(wanted)
@@ -91,6 +119,10 @@ def make_plan(wanted: Wanted, layout: Layout, ports: dict[str, int]) -> Plan:
     for name in names:
         if name == "grafana":
             parts.append(grafana.part(layout, ports[name])[0])
+            continue
+        if name == BROKER:
+            bus = f"mqtt://127.0.0.1:{ports[name]}"
+            parts.append(Part(name, tuple(commands[name]), bus, bus))
             continue
         base = f"http://127.0.0.1:{ports[name]}"
         parts.append(Part(name, tuple(commands[name]), f"{base}/-/healthy", base))
@@ -116,7 +148,8 @@ def _commands(wanted: Wanted, layout: Layout, ports: dict[str, int], interval: f
 
     simulate = ["--simulate", *inventory, *state] if wanted.simulated else []
     agent = [*gigawatch, "agent", *simulate, "--interval", step, *listen("agent")]
-    sd = [*gigawatch, "sd", *inventory, *listen("sd")]
+    alertmanager = ["--alertmanager", f"http://127.0.0.1:{ports['alertmanager']}"]
+    sd = [*gigawatch, "sd", *inventory, *alertmanager, *listen("sd")]
     prometheus_url = f"http://127.0.0.1:{ports['prometheus']}"
     commands = {
         "agent": agent,
@@ -139,7 +172,7 @@ def _commands(wanted: Wanted, layout: Layout, ports: dict[str, int], interval: f
         ],
         "analytics": [
             *gigawatch, "analytics", "serve", "--prometheus", prometheus_url, "--interval", step,
-            "--state", str(layout.root / "analytics"), *listen("analytics"),
+            "--state", str(layout.root / "analytics"), *inventory, *listen("analytics"),
         ],
         "viewer": [
             *gigawatch, "viewer", "--prometheus", prometheus_url, "--scrape-interval", step,
@@ -149,19 +182,30 @@ def _commands(wanted: Wanted, layout: Layout, ports: dict[str, int], interval: f
             *listen("viewer"),
         ],
     }  # fmt: skip
-    if wanted.simulated:
-        plant = [*gigawatch, "plant", *inventory, *state, "--seed", str(wanted.seed), *listen("plant")]
-        commands["plant"] = plant
-        commands["facility"] = [*gigawatch, "facility", *simulate, "--interval", step, *listen("facility")]
-        sd += [
-            "--agent", f"127.0.0.1:{ports['agent']}", "--facility", f"127.0.0.1:{ports['facility']}",
-            "--host-agent", f"127.0.0.1:{ports['agent']}",
+    if wanted.polls:
+        commands["facility"] = [
+            *gigawatch, "facility", *inventory, *_asking(wanted, layout, step), *listen("facility"),
         ]  # fmt: skip
+        sd += ["--facility", f"127.0.0.1:{ports['facility']}"]
+    if wanted.simulated:
+        commands |= plant_commands(
+            wanted.inventory_file, wanted.seed, wanted.tools.get("mosquitto", ""), layout, ports
+        )
+        agent_address = f"127.0.0.1:{ports['agent']}"
+        sd += ["--agent", agent_address, "--host-agent", agent_address]
+        sd += ["--endpoints", str(endpoints_file(layout))]
     commands["sd"] = sd
     if wanted.workload is not None:
         settings = ["--config", str(wanted.workload)]
         commands["workload"] = [*gigawatch, "workload", *settings, *inventory, *listen("workload")]
     return commands
+
+
+def _asking(wanted: Wanted, layout: Layout, step: str) -> list[str]:
+    """Whom the poller asks, and how often: a plant at the pace of the scrapes, real devices at their own."""
+    if wanted.simulated:
+        return ["--endpoints", str(endpoints_file(layout)), "--interval", step]
+    return ["--config", str(wanted.facility)] if wanted.facility is not None else []
 
 
 def write_files(wanted: Wanted, layout: Layout, ports: dict[str, int]) -> None:
@@ -182,6 +226,8 @@ def write_files(wanted: Wanted, layout: Layout, ports: dict[str, int]) -> None:
             wanted.inventory.site, ports, scrape_interval(wanted), set(part_names(wanted))
         ),
     }
+    if BROKER in ports:
+        files["mosquitto.conf"] = broker_configuration(ports[BROKER])
     for name, text in made.items():
         path = Path(name)
         if path.parent == Path("dashboards/generated"):

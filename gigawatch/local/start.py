@@ -32,6 +32,7 @@ class UpOptions:
     interval: float | None
     grafana: bool
     workload: Path | None = None
+    facility: Path | None = None
 
 
 def up(layout: Layout, options: UpOptions, say: Say) -> Plan:
@@ -42,17 +43,25 @@ def up(layout: Layout, options: UpOptions, say: Say) -> Plan:
         return running
     found = tools.require("prometheus", "promtool", "alertmanager")
     if options.workload is not None:
-        _check_workload(options.workload)
+        _check("workload", options.workload)
+    if options.facility is not None:
+        _check("facility", options.facility, options.inventory)
     _end_left_overs(layout)
     machine = tools.look()
-    simulated = options.simulate or options.blueprint is not None or not machine.has_gpus
+    # Who gives settings for asking real devices wants them asked, from whatever machine.
+    without = not machine.has_gpus and options.facility is None
+    simulated = options.simulate or options.blueprint is not None or without
     if simulated:
         reason = "asked for" if machine.has_gpus else "no NVIDIA driver is loaded here"
         say(f"a simulated plant ({reason})")
-    else:
+    elif machine.has_gpus:
         say(f"the real GPUs of this machine ({machine.gpus}, driver {machine.driver})")
-    names = stack.part_names(_wanted(layout, options, simulated, machine, found, 0))
-    ports, notes = stack.choose_ports([*names, "supervisor"])
+    else:
+        say("the real devices of your site; no NVIDIA driver is loaded here")
+    if simulated:
+        found |= _bus(say)
+    names = stack.port_names(_wanted(layout, options, simulated, machine, found, 0))
+    ports, notes = stack.choose_ports(names)
     for note in notes:
         say(note)
     wanted = _wanted(layout, options, simulated, machine, found, ports["agent"])
@@ -97,15 +106,29 @@ def _wanted(
         file.write_text(stack.this_machine(machine, socket.gethostname(), agent_port), encoding="utf-8")
         inventory = load_inventory(file)
     workload = options.workload.resolve() if options.workload is not None else None
+    facility = options.facility.resolve() if options.facility is not None and not simulated else None
     return stack.Wanted(
-        inventory, file, simulated, options.seed, options.interval, options.grafana, found, workload
+        inventory, file, simulated, options.seed, options.interval, options.grafana, found, workload, facility
     )
 
 
-def _check_workload(settings: Path) -> None:
+def _bus(say: Say) -> dict[str, str]:
+    """The broker of the simulated building's bus, if there is one."""
+    path = tools.find("mosquitto")
+    if path is not None:
+        return {"mosquitto": path}
+    say(
+        "mosquitto is not installed: chillers and air handlers speak Redfish instead of MQTT and say less; "
+        f"install it with: {tools.install('mosquitto')}"
+    )
+    return {}
+
+
+def _check(program: str, settings: Path, inventory: Path | None = None) -> None:
     """Ask the program itself whether it can use them, before anything is started."""
+    site = ["--inventory", str(inventory)] if inventory is not None else []
     done = subprocess.run(
-        [sys.executable, "-m", "gigawatch.cli", "workload", "--check", "--config", str(settings)],
+        [sys.executable, "-m", "gigawatch.cli", program, "--check", "--config", str(settings), *site],
         capture_output=True,
         text=True,
         timeout=60,

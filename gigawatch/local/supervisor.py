@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gigawatch import package_version
 from gigawatch.catalogue import own
@@ -171,11 +173,30 @@ def _keeper(layout: Layout) -> Part:
 
 
 def answers(url: str) -> bool:
-    """Whether the URL answers 2xx within the deadline."""
+    """Whether the URL answers 2xx within the deadline, or its broker lets us in."""
+    if url.startswith("mqtt://"):
+        return _lets_in(url)
     try:
         with urllib.request.urlopen(url, timeout=HEALTH_DEADLINE) as answer:  # noqa: S310 - our own http URL
             return bool(200 <= answer.status < 300)
     except (OSError, urllib.error.URLError, ValueError):
+        return False
+
+
+_CONNECT = bytes.fromhex("100c 0004 4d515454 04 02 0005 0000")
+_WELCOME, _LEAVE = bytes.fromhex("20020000"), bytes.fromhex("e000")
+"""MQTT 3.1.1: a client without a name and with a clean session, what it is told, and how it leaves."""
+
+
+def _lets_in(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        with socket.create_connection((parts.hostname or "", parts.port or 1883), HEALTH_DEADLINE) as broker:
+            broker.sendall(_CONNECT)
+            welcome = broker.recv(len(_WELCOME))
+            broker.sendall(_LEAVE)
+            return welcome == _WELCOME
+    except (OSError, ValueError):
         return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -15,22 +16,31 @@ NAMES = {
     # Debian names the server after its package; upstream's archive calls it alertmanager.
     "alertmanager": ("alertmanager", "prometheus-alertmanager"),
     "amtool": ("amtool",),
+    "mosquitto": ("mosquitto",),
 }
 _DEBIAN = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
+    "mosquitto": "mosquitto",
 }
+_BESIDE_PATH = ("/usr/sbin", "/usr/local/sbin")
+"""Where servers are installed that the PATH of ordinary users leaves out."""
 
 
 def find(name: str) -> str | None:
     """Path of the program, or None."""
     for candidate in NAMES.get(name, (name,)):
-        path = shutil.which(candidate)
+        path = shutil.which(candidate) or shutil.which(candidate, path=os.pathsep.join(_BESIDE_PATH))
         if path:
             return path
     return None
+
+
+def install(name: str) -> str:
+    """How to get a program that is missing."""
+    return f"apt-get install {_DEBIAN.get(name, name)}"
 
 
 def require(*names: str) -> dict[str, str]:

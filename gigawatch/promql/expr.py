@@ -228,6 +228,11 @@ def quantile_over_time(quantile: float, selector: Selector, window: str) -> Expr
     return _over_time("quantile_over_time", selector, window, f"{number(quantile)}, ")
 
 
+def slope(selector: Selector, window: str) -> Expr:
+    """Change per second of a gauge over the window (least squares)."""
+    return _over_time("deriv", selector, window)
+
+
 def _by(function: str, expr: Expr, labels: Iterable[str], lead: str = "", unit: Unit | None = None) -> Expr:
     kept = tuple(labels)
     missing = [label for label in kept if label not in _known(expr)]

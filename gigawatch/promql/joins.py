@@ -22,6 +22,15 @@ def sole(expr: Expr, *labels: str) -> Expr:
     return on(expr, "and", count_by(expr, *labels).equals(1), *labels)
 
 
+def copied(expr: Expr, label: str, *sources: str, between: str = "|") -> Expr:
+    """`label` set to the values of `sources`, joined. Keeps all other labels."""
+    missing = [source for source in sources if source not in (expr.labels or ())]
+    if missing:
+        raise PromQLError(f"copied(): '{expr.text}' has no {', '.join(missing)}")
+    quoted = ", ".join(f'"{part}"' for part in (label, between, *sources))
+    return Expr(f"label_join({expr.text}, {quoted})", (expr.labels or frozenset()) | {label}, expr.unit)
+
+
 def relabel(expr: Expr, label: str, to: str, source: str = "", pattern: str = "(.*)") -> Expr:
     """`label` set to `to` ($1: what `pattern` caught of the label `source`) where all of it matches.
 

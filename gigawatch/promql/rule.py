@@ -19,6 +19,8 @@ class Recorded:
     expr: Expr
     help: str
     unit: Unit
+    slow: bool = False
+    """Evaluated once a minute, whatever the pace of the others: for what looks back over an hour or a day."""
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):

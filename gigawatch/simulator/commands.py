@@ -1,4 +1,4 @@
-"""`gigawatch plant` and `gigawatch simulate`."""
+"""`gigawatch plant`, `gigawatch plant-devices` and `gigawatch simulate`."""
 
 from __future__ import annotations
 
@@ -86,6 +86,43 @@ def _run_plant(args: Namespace) -> int:
     return 0
 
 
+def _configure_devices(parser: ArgumentParser) -> None:
+    site = parser.add_mutually_exclusive_group()
+    site.add_argument("--inventory", type=Path, help="inventory in YAML")
+    site.add_argument(
+        "--blueprint", default="starter", help="a site that comes with Gigawatch (default: starter)"
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=Path(".gigawatch"),
+        help="directory in which `gigawatch plant` publishes",
+    )
+    parser.add_argument(
+        "--endpoints", type=Path, metavar="FILE",
+        help="where to write which device is asked how (default: endpoints.json in the directory)",
+    )  # fmt: skip
+    default = "(default: %(default)s)"
+    parser.add_argument("--listen", default="127.0.0.1:9621", help=f"address of Redfish {default}")
+    parser.add_argument("--snmp", default="127.0.0.1:9622", help=f"UDP address of SNMP {default}")
+    parser.add_argument("--modbus", default="127.0.0.1:9623", help=f"address of Modbus TCP {default}")
+    parser.add_argument(
+        "--mqtt", default="", metavar="HOST:PORT", help="broker of the building's bus, if any"
+    )
+
+
+def _run_devices(args: Namespace) -> int:
+    from gigawatch.simulator.protocols.endpoints import NAME
+    from gigawatch.simulator.protocols.service import Listen, run_devices
+    from gigawatch.topology import blueprint, load_inventory
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    inventory = load_inventory(args.inventory) if args.inventory else blueprint(args.blueprint)
+    listen = Listen(args.listen, args.snmp, args.modbus, args.mqtt)
+    run_devices(inventory, args.state, listen, args.endpoints or args.state / NAME)
+    return 0
+
+
 def _configure_simulate(parser: ArgumentParser) -> None:
     parser.add_argument("--scenario", type=Path, required=True, help="scenario in YAML")
     parser.add_argument("--out", type=Path, required=True, help="data to write: .csv or .parquet")
@@ -124,6 +161,14 @@ PLANT = Command(
     "gigawatch plant --blueprint starter --state .gigawatch/plant",
     _configure_plant,
     _run_plant,
+    hidden=True,
+)
+
+PLANT_DEVICES = Command(
+    "serve the simulated plant's devices over SNMP, Modbus, Redfish and MQTT",
+    "gigawatch plant-devices --blueprint starter --state .gigawatch/plant",
+    _configure_devices,
+    _run_devices,
     hidden=True,
 )
 

@@ -66,6 +66,12 @@ class Effects:
         self.feed = zeros("D")
         self.ups = zeros("D")
         self.foreign = zeros("D")
+        self.lying = zeros("D")
+        """A meter that shows its currents in the wrong scale."""
+        self.wet = zeros("D")
+        """Leak sensors of racks and floors that stand in water."""
+        self.silent = zeros("D")
+        """A device whose network interface has died."""
 
     @classmethod
     def of(cls, layout: Layout, faults: Iterable[Fault], now: float) -> Effects:
@@ -86,11 +92,15 @@ class Effects:
         return np.arange(layout.node_gpu_start[node], layout.node_gpu_stop[node])
 
     def units(self, target: Target) -> Index:
-        """Indices of the target's coolant units; those of its loop for a node."""
+        """Indices of the target's coolant units; those of its loop for a node or a tray."""
         layout = self.layout
         if target.kind == "cdu":
             return np.array([layout.cdu[target.name]])
-        name = layout.inventory.node[target.name].loop if target.kind == "node" else target.name
+        name = target.name
+        if target.kind == "node":
+            name = layout.inventory.node[name].loop
+        elif target.kind == "tray":
+            name = layout.inventory.device[name].loop
         return np.flatnonzero(layout.cdu_loop == layout.loop[name]) if name else np.zeros(0, dtype=np.int64)
 
     def racks(self, target: Target) -> Index:
@@ -133,7 +143,10 @@ def _restriction(e: Effects, target: Target, level: float, _: float) -> None:
 
 def _leak(e: Effects, target: Target, level: float, _: float) -> None:
     units = e.units(target)
-    if target.kind == "node":
+    if target.kind == "tray":
+        e.drain[units] = np.maximum(e.drain[units], 0.5 * level)
+        e.wet[e.layout.device[target.name]] = 1
+    elif target.kind == "node":
         e.drain[units] = np.maximum(e.drain[units], 0.5 * level)
         e.node_leak[e.layout.node[target.name]] = 1
     else:
@@ -169,6 +182,14 @@ def _breaker(e: Effects, target: Target, level: float, _: float) -> None:
     rack_pdus = [d for d in e.layout.inventory.devices_with(Role.RACK_PDU) if target.name in (d.name, d.rack)]
     for device in rack_pdus:
         e.foreign[e.layout.device[device.name]] = level
+
+
+def _lying(e: Effects, target: Target, level: float, _: float) -> None:
+    e.lying[e.layout.device[target.name]] = level > 0
+
+
+def _silent(e: Effects, target: Target, level: float, _: float) -> None:
+    e.silent[e.layout.device[target.name]] = level > 0
 
 
 def _ecc(e: Effects, target: Target, level: float, _: float) -> None:
@@ -247,4 +268,6 @@ EFFECTS: dict[str, Effect] = {
     "storage-stall": _stall,
     "clock-drift": _clock,
     "disk-worn": _disk,
+    "pdu-lies": _lying,
+    "sensor-dead": _silent,
 }

@@ -4,42 +4,35 @@ from __future__ import annotations
 
 import numpy as np
 
-from gigawatch.catalogue import facility
-from gigawatch.simulator import power
+from gigawatch.catalogue import facility, room
+from gigawatch.simulator.emit_cooling import coolant_unit_table, manifold_table, zone_table, zones
+from gigawatch.simulator.emit_power import add_power, fixed, is_a, outlet_table, sided
 from gigawatch.simulator.layout import Array, Layout
 from gigawatch.simulator.state import State
-from gigawatch.simulator.table import Labels, Mask, Table, Values, rounded
+from gigawatch.simulator.table import Table, Values, rounded
 from gigawatch.topology import Role
 
-PHASES = ("L1", "L2", "L3")
 DEW_POINT = 9.4
 """Moisture of the room air: the air handlers neither dry nor wet it."""
-_LONGEST_RUNTIME = 6 * 3600.0
+
+
+_VISIT_EVERY, _VISIT_TAKES = 6 * 3600.0, 90.0
+_VISITS_BEFORE = 75_000.0
+"""So that counters are of a size that one believes."""
+_UNMETERED = (Role.SENSOR, Role.MANIFOLD, Role.LEAK_DETECTOR, Role.DOOR)
 
 
 def device_tables(layout: Layout) -> tuple[Table, ...]:
     """Readings of every facility device."""
-    return (_devices(layout), _coolant_units(layout), *_controllers(layout))
-
-
-def _is(layout: Layout, *roles: Role) -> Mask:
-    return np.array([device.role in roles for device in layout.inventory.devices], dtype=bool)
-
-
-def _sided(layout: Layout, *extra: str) -> Labels:
-    devices = layout.inventory.devices
-    return lambda d: (devices[d].side, *extra)
-
-
-def _fixed(*labels: str) -> Labels:
-    return lambda _: labels
+    cooling = (coolant_unit_table(layout), manifold_table(layout), zone_table(layout))
+    return (_devices(layout), outlet_table(layout), *cooling, *_controllers(layout))
 
 
 def _devices(layout: Layout) -> Table:
     table = Table(range(layout.sizes["D"]))
     add = table.add
     powered = np.ones(layout.sizes["D"])
-    bmcs = _is(layout, Role.BMC)
+    bmcs = is_a(layout, Role.BMC)
     nodes = [layout.node[d.node] if d.node else -1 for d in layout.inventory.devices]
 
     def answers(state: State) -> Array:
@@ -48,8 +41,8 @@ def _devices(layout: Layout) -> Table:
             return powered
         return np.where(bmcs, state.powered[nodes], 1.0)
 
-    add(facility.FACILITY_POLL_UP, _fixed(), answers)
-    metered = ~_is(layout, Role.SENSOR)
+    add(facility.FACILITY_POLL_UP, fixed(), answers)
+    metered = ~is_a(layout, *_UNMETERED)
 
     def watts(state: State) -> Array:
         return np.where(answers(state) > 0, np.round(state.power_in, 1), np.nan)
@@ -57,121 +50,51 @@ def _devices(layout: Layout) -> Table:
     def joules(state: State) -> Array:
         return np.where(answers(state) > 0, np.round(state.device_energy), np.nan)
 
-    add(facility.POWER_ACTIVE, _sided(layout, "inlet", ""), watts, metered)
-    add(facility.ENERGY, _sided(layout, "inlet", ""), joules, metered)
-    _electrical(layout, table)
+    add(facility.POWER_ACTIVE, sided(layout, "inlet", ""), watts, metered)
+    add(facility.ENERGY, sided(layout, "inlet", ""), joules, metered)
+    add_power(layout, table)
+    _doors(layout, table)
     _air_and_water(layout, table)
     return table
 
 
-def _electrical(layout: Layout, table: Table) -> None:
-    add = table.add
-    pdus, ups = _is(layout, Role.RACK_PDU, Role.FLOOR_PDU), _is(layout, Role.UPS)
-    racks = _is(layout, Role.RACK_PDU)
-    phased, intakes = racks, _is(layout, Role.UTILITY)
-    for row, phase in enumerate(PHASES):
-        here = phased & (layout.phases > row)
-        label = _sided(layout, "phase", phase)
-        add(facility.POWER_ACTIVE, label, rounded("phase_power", 1, row), here)
-        add(facility.CURRENT, label, _current(layout, row), here)
-        volts = (phased | intakes) & (layout.phases > row)
-        add(facility.VOLTAGE, label, rounded("volts", 1), volts)
-    rated = racks & (layout.breaker > 0)
-    add(facility.BREAKER_RATING, _sided(layout, "main"), layout.breaker, rated)
-    table.add_states(
-        facility.BREAKER_STATE,
-        _sided(layout, "main"),
-        facility.BREAKER_STATE.values["state"],
-        lambda s: (1 - s.breaker_tripped, s.breaker_tripped, s.breaker_tripped * 0),
-        rated,
-    )
-    add(facility.POWER_CAPACITY, _sided(layout), layout.capacity, (pdus | ups) & (layout.capacity > 0))
-    add(facility.POWER_ACTIVE, _sided(layout, "output", ""), rounded("power_out", 1), ups)
-    table.add_states(facility.UPS_STATUS, _fixed(), facility.UPS_STATUS.values["state"], _ups_status, ups)
-    add(facility.UPS_CHARGE, _fixed(), rounded("charge", 4), ups)
-    energy = layout.capacity * power.BATTERY_SECONDS
+def _doors(layout: Layout, table: Table) -> None:
+    """Somebody with a right to it comes to a rack every few hours, and closes the door behind him."""
+    doors, places = is_a(layout, Role.DOOR), np.arange(layout.sizes["D"])
 
-    def runtime(state: State) -> Array:
-        return np.round(
-            np.minimum(state.charge * energy * 0.96 / np.maximum(state.power_out, 1.0), _LONGEST_RUNTIME)
-        )
+    def since(state: State) -> Array:
+        return np.asarray((state.time + 997.0 * places) % _VISIT_EVERY)
 
-    add(facility.UPS_RUNTIME, _fixed(), runtime, ups)
-    load: Values = lambda s: np.round(s.power_out / np.maximum(layout.capacity, 1.0), 4)  # noqa: E731 - beside its use
-    add(facility.UPS_LOAD, _fixed(), load, ups & (layout.capacity > 0))
+    def visits(state: State) -> Array:
+        return np.asarray((state.time + 997.0 * places) // _VISIT_EVERY - _VISITS_BEFORE)
 
-
-def _current(layout: Layout, row: int) -> Values:
-    return lambda s: np.round(power.phase_current(layout, s)[row], 2)
-
-
-def _turning(row: int) -> Values:
-    return lambda s: np.asarray(s.pump[row] > 0.05)
-
-
-def _ups_status(s: State) -> tuple[Array, ...]:
-    online, battery = (s.live > 0) & (s.fed > 0), (s.live > 0) & (s.fed == 0)
-    return online * 1.0, battery * 1.0, s.live * 0, (s.live == 0) * 1.0, s.live * 0
+    table.add(room.DOOR_OPEN, fixed("main"), lambda s: (since(s) < _VISIT_TAKES) * 1.0, doors)
+    table.add(room.ACCESS_EVENTS, fixed("main", "granted"), visits, doors)
+    for result in ("denied", "forced"):
+        table.add(room.ACCESS_EVENTS, fixed("main", result), 0.0, doors)
 
 
 def _air_and_water(layout: Layout, table: Table) -> None:
     add = table.add
-    cooling = _is(layout, Role.CHILLER, Role.CRAH)
-    crahs, sensors = _is(layout, Role.CRAH), _is(layout, Role.SENSOR)
-    add(facility.COOLING_CAPACITY, _fixed(), layout.capacity, cooling & (layout.capacity > 0))
-    add(facility.HEAT_REMOVED, _fixed("fws"), rounded("device_heat", 0), cooling)
+    cooling = is_a(layout, Role.CHILLER, Role.CRAH)
+    crahs, sensors = is_a(layout, Role.CRAH), is_a(layout, Role.SENSOR)
+    add(facility.COOLING_CAPACITY, fixed(), layout.capacity, cooling & (layout.capacity > 0))
+    add(facility.HEAT_REMOVED, fixed("fws"), rounded("device_heat", 0), cooling)
 
-    def room(state: State) -> Array:
+    def hall_air(state: State) -> Array:
         return state.room[layout.hall_of_device]
 
-    add(facility.AIR_TEMPERATURE, _fixed("room", ""), lambda s: np.round(room(s), 1), crahs | sensors)
+    add(facility.AIR_TEMPERATURE, fixed("room", ""), lambda s: np.round(hall_air(s), 1), crahs | sensors)
     outdoors: Values = lambda s: np.full(layout.sizes["D"], round(float(s.outdoor[0]), 1))  # noqa: E731 - beside its use
-    add(facility.AIR_TEMPERATURE, _fixed("outdoor", ""), outdoors, sensors)
-    add(facility.DEW_POINT, _fixed("room", ""), DEW_POINT, sensors)
-    humidity: Values = lambda s: np.round(vapor(DEW_POINT) / vapor(room(s)), 3)  # noqa: E731 - beside its use
-    add(facility.HUMIDITY, _fixed("room", ""), humidity, sensors)
+    add(facility.AIR_TEMPERATURE, fixed("outdoor", ""), outdoors, sensors)
+    add(facility.DEW_POINT, fixed("room", ""), DEW_POINT, sensors)
+    humidity: Values = lambda s: np.round(vapor(DEW_POINT) / vapor(hall_air(s)), 3)  # noqa: E731 - beside its use
+    add(facility.HUMIDITY, fixed("room", ""), humidity, sensors)
 
 
 def vapor(celsius: float | Array) -> Array:
     """Saturation pressure of water vapor in hPa (Magnus formula, WMO 2008 constants)."""
     return np.asarray(6.112 * np.exp(17.62 * np.asarray(celsius) / (243.12 + np.asarray(celsius))))
-
-
-def _coolant_units(layout: Layout) -> Table:
-    table = Table(layout.cdu_device.tolist())
-    add, loop = table.add, layout.cdu_loop
-    tcs, fws = _fixed("tcs"), _fixed("fws")
-    # Facility water is sized for 8 K of rise at rated capacity.
-    rise = 8.0 / layout.cdu_capacity
-    add(facility.COOLANT_SUPPLY_TEMPERATURE, tcs, rounded("supply", 2, at=loop))
-    add(facility.COOLANT_RETURN_TEMPERATURE, tcs, rounded("returning", 2, at=loop))
-    add(
-        facility.COOLANT_SUPPLY_TEMPERATURE,
-        fws,
-        lambda s: np.full(len(loop), round(float(s.facility_supply[0]), 2)),
-    )
-    add(
-        facility.COOLANT_RETURN_TEMPERATURE,
-        fws,
-        lambda s: np.round(s.facility_supply[0] + s.unit_heat * rise, 2),
-    )
-    add(facility.COOLANT_SETPOINT, tcs, rounded("setpoint", 1))
-    add(facility.COOLANT_FLOW, tcs, rounded("unit_flow", 7))
-    add(facility.COOLANT_DESIGN_FLOW, tcs, layout.cdu_flow)
-    add(facility.COOLANT_PRESSURE, tcs, rounded("unit_pressure", -1))
-    add(facility.HEAT_REMOVED, tcs, rounded("unit_heat", 0))
-    add(facility.COOLING_CAPACITY, _fixed(), layout.cdu_capacity)
-    for row, pump in enumerate(("p1", "p2")):
-        add(facility.PUMP_SPEED, _fixed(pump), rounded("pump", 3, row))
-        add(facility.PUMP_RUNNING, _fixed(pump), _turning(row))
-    add(facility.RESERVOIR_LEVEL, _fixed(), rounded("reservoir", 3))
-    table.add_states(
-        facility.LEAK_STATE,
-        _fixed("cdu"),
-        facility.LEAK_STATE.values["state"],
-        lambda s: (s.leak == 0, s.leak * 0, s.leak > 0, s.leak * 0),
-    )
-    return table
 
 
 def _controllers(layout: Layout) -> tuple[Table, ...]:
@@ -183,16 +106,22 @@ def _controllers(layout: Layout) -> tuple[Table, ...]:
     def on(values: Values) -> Values:
         return lambda s: np.where(s.powered[nodes] > 0, values(s), np.nan)
 
-    table.add(facility.AIR_TEMPERATURE, _fixed("inlet", ""), on(lambda s: np.round(s.inlet[nodes], 1)))
-    table.add(facility.AIR_TEMPERATURE, _fixed("exhaust", ""), on(lambda s: np.round(s.exhaust[nodes], 1)))
+    table.add(facility.AIR_TEMPERATURE, fixed("inlet", ""), on(lambda s: np.round(s.inlet[nodes], 1)))
+    table.add(facility.AIR_TEMPERATURE, fixed("exhaust", ""), on(lambda s: np.round(s.exhaust[nodes], 1)))
     liquid = layout.node_liquid[nodes]
+    zone = zones(layout, "node")
     for state_name, values in (
         ("dry", lambda s: s.node_leak[nodes] == 0),
         ("warning", lambda s: s.node_leak[nodes] * 0),
         ("leak", lambda s: s.node_leak[nodes] > 0),
         ("fault", lambda s: s.node_leak[nodes] * 0),
     ):
-        table.add(facility.LEAK_STATE, _fixed("node", state_name), on(values), liquid)
+        table.add(
+            facility.LEAK_STATE,
+            lambda i, name=state_name: (zone(owners[i]), name),  # type: ignore[misc] # bound default
+            on(values),
+            liquid,
+        )
     return table, _fans(layout, found), _supplies(layout, found)
 
 

@@ -20,8 +20,8 @@ class FaultKind:
     name: str
     summary: str
     targets: tuple[str, ...]
-    """Kinds of target it accepts (gpu, node, rack, loop, cdu, pdu, feed); the first is what it picks by
-    default."""
+    """Kinds of target it accepts (gpu, node, rack, loop, cdu, pdu, feed, tray, device); the first is what it
+    picks by default."""
     prefers: str = "training"
     """Kind of job on whose hardware the default target lies."""
     ramp: float = 10.0
@@ -43,8 +43,8 @@ _TABLE = (
     FaultKind("cdu-failure", "a coolant unit stops", ("cdu",), ramp=5),
     FaultKind("flow-restricted", "a valve or filter chokes the coolant of a loop or a rack",
               ("loop", "rack")),
-    FaultKind("leak", "coolant leaks at a coolant unit or in a node: the reservoir empties",
-              ("loop", "cdu", "node")),
+    FaultKind("leak", "coolant leaks at a coolant unit, in a node or over a tray: the reservoir empties",
+              ("loop", "cdu", "node", "tray")),
     FaultKind("inlet-temperature", "hot air reaches the inlets of a rack: 14 K more", ("rack",), ramp=15),
     FaultKind("cdu-setpoint", "a loop's supply set point is raised by 12 K", ("loop", "cdu")),
     FaultKind("power-cap", "the power limit of a node's GPUs is halved", ("node", "gpu"), ramp=5),
@@ -73,6 +73,10 @@ _TABLE = (
               ("node",), ramp=0),
     FaultKind("disk-worn", "a node's NVMe disk is at the end of its life: no spares, media errors, slow",
               ("node",), ramp=0),
+    FaultKind("pdu-lies", "a rack PDU's meter loses a decimal place: it reports ten times the current",
+              ("pdu",), ramp=0),
+    FaultKind("sensor-dead", "a facility device stops answering on the network and goes on working",
+              ("device",), prefers="", ramp=0),
 )  # fmt: skip
 
 FAULTS: dict[str, FaultKind] = {kind.name: kind for kind in _TABLE}
@@ -93,14 +97,27 @@ class Target:
         return f"{self.name}/{self.gpu}" if self.kind == "gpu" else self.name
 
     def entity(self, inventory: Inventory, seed: int) -> str:
-        """The entity of the truth file: a GPU uuid, or node:, rack:, loop: or feed: and a name."""
+        """The entity of the truth file: a GPU uuid, or node:, rack:, loop:, feed: or device: and a
+        name."""
         if self.kind == "gpu":
             return gpu_uuid(seed, self.name, self.gpu)
         if self.kind == "cdu":
             return f"loop:{inventory.device[self.name].loop}"
         if self.kind == "pdu":
             return f"rack:{inventory.device[self.name].rack}"
+        if self.kind in ("device", "tray"):
+            return _entity(inventory, self.name)
         return f"{self.kind}:{self.name}"
+
+
+def _entity(inventory: Inventory, name: str) -> str:
+    """Where a device belongs, in the words of the truth file; device: and its own name if nowhere."""
+    device = inventory.device[name]
+    for kind, place in (("node", device.node), ("rack", device.rack), ("loop", device.loop)):
+        if place:
+            return f"{kind}:{place}"
+    feed = inventory.feed_of(device)
+    return f"feed:{feed}" if feed else f"device:{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +156,7 @@ def resolve(kind: FaultKind, text: str | None, inventory: Inventory, seed: int =
         return _default(kind, inventory)
     name = (
         text.split(":", 1)[1]
-        if text.split(":", 1)[0] in ("gpu", "node", "rack", "loop", "feed", "cdu", "pdu")
+        if text.split(":", 1)[0] in ("gpu", "node", "rack", "loop", "feed", "cdu", "pdu", "tray", "device")
         else text
     )
     for accepted in kind.targets:
@@ -185,12 +202,15 @@ def _names(accepted: str, inventory: Inventory) -> set[str]:
     roles = {"cdu": Role.CDU, "pdu": Role.RACK_PDU, "feed": Role.UTILITY}
     if accepted in roles:
         return {device.name for device in inventory.devices_with(roles[accepted])}
+    if accepted == "tray":
+        return {d.name for d in inventory.devices if d.role in (Role.MANIFOLD, Role.LEAK_DETECTOR)}
     if accepted == "gpu":
         return {f"{node.name}/{index}" for node in inventory.nodes for index in range(node.gpus)}
     names: dict[str, set[str]] = {
         "node": set(inventory.node),
         "rack": set(inventory.rack),
         "loop": set(inventory.loop),
+        "device": set(inventory.device),
     }
     return names[accepted]
 
@@ -205,6 +225,10 @@ def _default(kind: FaultKind, inventory: Inventory) -> Target:
         return Target("node", node)
     if wanted == "rack" and node:
         return Target("rack", inventory.node[node].rack)
+    if wanted == "device":
+        sensors = inventory.devices_with(Role.SENSOR) or inventory.devices
+        if sensors:
+            return Target("device", sensors[0].name)
     if wanted == "feed":
         feeds = inventory.devices_with(Role.UTILITY)
         # Prefer the feed whose loss leaves the cooling alone, so that one cause has one effect.

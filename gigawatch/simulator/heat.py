@@ -79,7 +79,8 @@ def flow_heat(layout: Layout, state: State, effects: Effects, dt: float) -> None
     node = layout.gpu_node
     loop = layout.node_loop[node]
     liquid = layout.gpu_liquid
-    flow = node_flow(layout, state, effects)[node]
+    at_node = node_flow(layout, state, effects)
+    flow = at_node[node]
     # Stagnant coolant in the plates is as warm as what returns.
     fresh = 1 - np.exp(-flow / 0.05)
     if layout.sizes["L"]:
@@ -98,10 +99,21 @@ def flow_heat(layout: Layout, state: State, effects: Effects, dt: float) -> None
     state.core[:] = settled + (before - settled) * np.exp(-dt / (resistance * layout.heat_capacity))
     state.heat_out[:] = state.power - layout.heat_capacity * (state.core - before) / dt
     warm_air = 0.25 * np.maximum(state.exhaust[node] - 42.0, 0.0)
+    _racks(layout, state, at_node)
     target = state.coolant + MEMORY_COUPLING * (state.core - state.coolant) + layout.memory_offset + warm_air
     state.memory[:] += (target - state.memory) * (1 - math.exp(-dt / MEMORY_TAU))
     hot = (state.core >= layout.shutdown) & (state.lost == 0)
     state.tripped[:] = np.where(hot, 1.0, np.where(state.core < layout.slowdown - 35, 0.0, state.tripped))
+
+
+def _racks(layout: Layout, state: State, at_node: Array) -> None:
+    """What a rack's manifold sees: flow through its branch, and heat taken up there."""
+    racks, liquid = layout.sizes["R"], layout.node_liquid
+    rack = layout.node_rack[liquid]
+    count = np.maximum(np.bincount(rack, minlength=racks), 1)
+    state.rack_flow[:] = np.bincount(rack, at_node[liquid], minlength=racks) / count
+    taken = LIQUID_SHARE * np.bincount(layout.gpu_node, state.heat_out, minlength=layout.sizes["N"])
+    state.rack_heat[:] = np.bincount(rack, taken[liquid], minlength=racks)
 
 
 def node_flow(layout: Layout, state: State, effects: Effects) -> Array:

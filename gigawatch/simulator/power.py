@@ -13,6 +13,7 @@ from gigawatch.topology import Role
 POWER_FACTOR = 0.98
 BATTERY_SECONDS = 480.0
 """How long a full battery carries the UPS's rated load."""
+SWITCH_WATTS = 250.0
 BREAKER_LIMIT = 0.97
 """Share of a breaker's rating to which foreign load brings the first phase."""
 
@@ -31,6 +32,8 @@ def feed(layout: Layout, state: State, effects: Effects, dt: float) -> None:
     loss = np.where(ups & (state.fed == 0) & (state.live > 0), state.power_out, 0.0)
     energy = np.maximum(layout.capacity, 1.0) * BATTERY_SECONDS
     refill = np.where(ups & (state.fed > 0) & (state.charge < 1), layout.capacity * 0.05, 0.0)
+    state.on_battery[:] = np.where(ups & (state.fed == 0), state.on_battery + dt, 0.0)
+    state.lying[:], state.silent[:], state.wet[:] = effects.lying, effects.silent, effects.wet
     state.charge[:] = np.clip(state.charge + (refill - loss / 0.96) * dt / energy, 0.0, 1.0)
     working = working_psus(layout, state)
     state.powered[:] = np.where(layout.metered, working.sum(axis=1) > 0, 1.0)
@@ -91,13 +94,15 @@ def _foreign(layout: Layout, state: State, effects: Effects, out: Array) -> None
 
 
 def _own(layout: Layout, state: State) -> Array:
-    """What cooling devices use themselves."""
+    """What switches and cooling devices use themselves."""
     own = np.zeros(layout.sizes["D"])
     chillers, crahs = layout.with_role(Role.CHILLER), layout.with_role(Role.CRAH)
     cop = cooling.efficiency(float(state.outdoor[0]))
     own[chillers] = (
         state.device_heat[chillers] / cop + 0.004 * layout.capacity[chillers] * state.live[chillers]
     )
+    switches = layout.with_role(Role.SWITCH)
+    own[switches] = SWITCH_WATTS * state.live[switches]
     own[crahs] = 0.035 * state.device_heat[crahs] + 0.012 * layout.capacity[crahs] * state.live[crahs]
     # Affinity: a pump's power follows the cube of its speed.
     pumps = 0.006 * layout.cdu_capacity * (state.pump**3).sum(axis=0) + 0.002 * layout.cdu_capacity

@@ -137,6 +137,10 @@ class State:
     unit_heat: Array = _axis("C")
     setpoint: Array = _axis("C")
     reservoir: Array = _axis("C")
+    rack_flow: Array = _axis("R")
+    """Coolant through a rack's branch against its design flow; 0 without one."""
+    rack_heat: Array = _axis("R")
+    """Heat that the coolant takes up in a rack."""
     leak: Array = _axis("C")
     room: Array = _axis("H")
     room_heat: Array = _axis("H")
@@ -159,6 +163,14 @@ class State:
     breaker_heat: Array = _axis("D")
     breaker_tripped: Array = _axis("D")
     charge: Array = _axis("D")
+    on_battery: Array = _axis("D")
+    """Seconds for which a UPS has been without its feed."""
+    lying: Array = _axis("D")
+    """1 while a device's meter shows its currents in the wrong scale."""
+    wet: Array = _axis("D")
+    """1 while water stands at a leak sensor of the racks or of the floor."""
+    silent: Array = _axis("D")
+    """1 while a device answers nobody."""
     device_heat: Array = _axis("D")
 
     # Work

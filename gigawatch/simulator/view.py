@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
+from gigawatch.catalogue import facility
 from gigawatch.errors import UserError
 from gigawatch.readings import Reading
 from gigawatch.simulator import snapshot
@@ -57,12 +58,14 @@ class Emitter:
         self._node_tables = (gpu_table(layout), node_table(layout), group_table(layout))
         self._device_tables = device_tables(layout)
         self._powered: list[bool] = []
+        self._silent: list[bool] = []
 
     def refresh(self, state: State) -> None:
         """Take over the values of a state."""
         for table in (*self._node_tables, *self._device_tables):
             table.refresh(state)
         self._powered = (state.powered > 0).tolist()
+        self._silent = (state.silent > 0).tolist()
 
     def node(self, name: str) -> list[Reading]:
         """All readings of a node, metric by metric; none while it has no power."""
@@ -76,6 +79,8 @@ class Emitter:
         number = self._layout.device[name]
         if not self._powered:
             return []
+        if self._silent[number]:
+            return [Reading(facility.FACILITY_POLL_UP, (), 0.0)]
         return [reading for table in self._device_tables for reading in table.readings(number)]
 
 

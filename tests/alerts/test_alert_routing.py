@@ -280,6 +280,22 @@ def test_warnings_about_the_same_thing_and_the_heartbeat(stack: tuple[Listener, 
     assert tickets == ["r2"]
 
 
+def test_a_wet_tray_and_devices_without_their_feed_are_one_page_each(stack: tuple[Listener, str]) -> None:
+    """The tray explains level, flow and the unit that stops; the feed the devices that are silent with it."""
+    listener, url = stack
+    loop = {"loop": "loop-1", "hall": "h1"}
+    tray = labels("LeakInTray", "manifold-1", "s8", rack="r1", device="manifold-1", zone="tray", **loop)
+    flow = labels("CoolantFlowLow", "loop-1", "s8", feed="utility-a", **loop)
+    silent = labels("CoolingUnobserved", "cdu-2", "s9", device="cdu-2", role="cdu", feed="", **loop)
+    feed = labels("FeedLost", "utility-a", "s9", feed="utility-a", hall="h1")
+    many = labels("FacilityDevicesLost", "s9", "s9")
+    post(url, [tray, failed_unit("s8"), flow, *hot_gpus("s8", "loop-1", "n1"), silent, many, feed])
+    wait(lambda: listener.pages("s8") and listener.pages("s9"))
+    time.sleep(2)
+    assert {page["commonLabels"]["alertname"] for page in listener.pages("s8")} == {"LeakInTray"}
+    assert {page["commonLabels"]["alertname"] for page in listener.pages("s9")} == {"FeedLost"}
+
+
 def sick_gpu(name: str, site: str, gpu: int, node: str = "n1", **more: str) -> dict[str, str]:
     at = {"rack": "r1", "node": node, "gpu": str(gpu), "uuid": f"U{gpu}", "loop": "loop-1", "hall": "h1"}
     return labels(name, f"{node}/gpu{gpu}", site, **at, **more)

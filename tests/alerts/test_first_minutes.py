@@ -34,7 +34,7 @@ class Recorder:
     def __init__(self) -> None:
         self._values: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, float]] = defaultdict(dict)
 
-    def sample(self, at: int, name: str, value: float, **labels: str) -> None:
+    def sample(self, at: int, name: str, value: float, /, **labels: str) -> None:
         kept = tuple(sorted((label, text) for label, text in labels.items() if text))
         self._values[name, kept][at] = value
 

@@ -18,6 +18,8 @@ Document = dict[str, Any]
 def cell_links(document: Document) -> Iterator[tuple[str, str]]:
     """(panel title, url) behind cells."""
     for panel in every_panel(document):
+        for link in panel.get("fieldConfig", {}).get("defaults", {}).get("links", []):
+            yield panel["title"], link["url"]
         for override in panel.get("fieldConfig", {}).get("overrides", []):
             for prop in override["properties"]:
                 if prop["id"] == "links":

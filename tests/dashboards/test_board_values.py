@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from board_values import ask
 
 from dashboards.boards import (
     alarms,
@@ -24,47 +23,12 @@ from dashboards.boards import (
 from dashboards.boards.facility_cooling import of_loop
 from gigawatch.catalogue import facility as fac
 from gigawatch.catalogue import gpu
-from gigawatch.promql import Expr, max_by, series
+from gigawatch.promql import max_by, series
 from gigawatch.promql import recording as rec
 
 BREAKER = 'aif_breaker_rating_amperes{site="s",rack="r1",device="pdu",side="A",id="main"}'
 CURRENT = 'aif_current_amperes{site="s",rack="r1",device="pdu",side="A",scope="phase",id="L%d"}'
 WATCH = 'alertname="Hot",severity="critical",domain="gpu",scope="gpu",place="n1",site="s"'
-
-
-def fill(expr: Expr) -> str:
-    text = expr.text.replace("$__rate_interval", "1m")
-    for name in ("site", "rack", "node", "gpu", "job_id", "loop", "engine", "model"):
-        text = text.replace(f"${name}", ".+")
-    return text
-
-
-def ask(tmp_path: Path, expr: Expr, given: dict[str, str], at: str, wanted: dict[str, float]) -> None:
-    """Fails unless the expression gives exactly the wanted series (labels -> value) at that time."""
-    test = {
-        "evaluation_interval": "30s",
-        "tests": [
-            {
-                "interval": "30s",
-                "input_series": [{"series": name, "values": values} for name, values in given.items()],
-                "promql_expr_test": [
-                    {
-                        "expr": fill(expr),
-                        "eval_time": at,
-                        "exp_samples": [
-                            {"labels": labels, "value": value} for labels, value in wanted.items()
-                        ],
-                    }
-                ],
-            }
-        ],
-    }
-    file = tmp_path / "test.yml"
-    file.write_text(yaml.safe_dump(test))
-    done = subprocess.run(
-        ["promtool", "test", "rules", str(file)], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_breaker_load_is_current_over_the_main_breakers_rating(tmp_path: Path) -> None:

@@ -18,10 +18,21 @@ Document = dict[str, Any]
 Finding = tuple[str, str]
 """Where (panel title, variable, or empty for the board) and what is wrong."""
 
-PANEL_KINDS = {"timeseries", "stat", "gauge", "bargauge", "table", "state-timeline", "text", "row"}
+PANEL_KINDS = {
+    "timeseries",
+    "stat",
+    "gauge",
+    "bargauge",
+    "table",
+    "state-timeline",
+    "text",
+    "nodeGraph",
+    "row",
+}
 GRAFANA_UNITS = {
     "watt", "joule", "celsius", "percentunit", "bytes", "binBps", "hertz", "s", "dateTimeAsIso", "amp",
     "volt", "pressurepa", "currencyUSD", "none", "short", "bool", "bool_yes_no", "flowlpm",
+    "kelvin", "watth", "m3", "voltamp", "rotrpm",
 }  # fmt: skip
 """Unit ids of Grafana that we use (packages/grafana-data/src/valueFormats/categories.ts)."""
 
@@ -39,6 +50,7 @@ EXCLUSIONS: dict[tuple[str, str, str], str] = {
         "gw-node",
         "Uncorrected ECC",
     ): "the total since the driver was loaded is asked",
+    ("target-counter-agg", "gw-cooling", "Pumps one by one"): "how long a pump has run so far is asked",
     ("target-counter-agg", "gw-node", "Memory repair"): "rows replaced over the life of the GPU are asked",
     (
         "target-counter-agg",
@@ -73,8 +85,9 @@ def tree(node: Any, inside: tuple[str, ...] = ()) -> Iterator[tuple[Any, tuple[s
 
 
 def targets(document: Document) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of panels, and of the drawings that the viewer makes of them."""
     for panel in panels(document):
-        for target in panel.get("targets", []):
+        for target in (*panel.get("targets", []), *panel.get("gigawatch", {}).get("targets", [])):
             yield panel["title"], target
 
 
@@ -134,8 +147,10 @@ def panel_units(document: Document) -> Iterator[Finding]:
         given = [panel["fieldConfig"]["defaults"].get("unit", "")]
         for override in panel["fieldConfig"]["overrides"]:
             given += [p["value"] for p in override["properties"] if p["id"] == "unit"]
+        drawing = panel.get("gigawatch", {"figures": [], "measures": []})
+        given += [figure["config"]["unit"] for figure in (*drawing["figures"], *drawing["measures"])]
         for unit in given:
-            if unit not in GRAFANA_UNITS and not re.fullmatch(r"suffix: (tok/s|tok/J|K/W|GT/s)", unit):
+            if unit not in GRAFANA_UNITS and not re.fullmatch(r"suffix: ([a-zA-Z]+/[a-zA-Z/]+)", unit):
                 yield panel["title"], f"'{unit}' is no unit of Grafana"
 
 
@@ -262,11 +277,11 @@ def kinds(document: Document) -> Iterator[Finding]:
         if len(references) != len(set(references)):
             yield panel["title"], "refId stands twice"
         for target in panel.get("targets", []):
-            momentary = panel["type"] in {"stat", "gauge", "bargauge", "table"}
+            momentary = panel["type"] in {"stat", "gauge", "bargauge", "table", "nodeGraph"}
             if target["instant"] is not momentary or target["range"] is momentary:
                 yield panel["title"], "single values are asked for now, lines over the range"
-            if (target["format"] == "table") is not (panel["type"] == "table"):
-                yield panel["title"], "tables, and only tables, take table format"
+            if (target["format"] == "table") is not (panel["type"] in {"table", "nodeGraph"}):
+                yield panel["title"], "tables and graphs, and only they, take table format"
 
 
 def base_threshold(document: Document) -> Iterator[Finding]:
@@ -328,11 +343,18 @@ def unit_fits(document: Document) -> Iterator[Finding]:
                 for p in override["properties"]
                 if p["id"] == "unit"
             }
-            units = {ref: by_title.get(renamed.get(f"Value #{ref}", renamed.get("Value"))) for ref in units}
-        mapped = panel["type"] == "state-timeline"
+            units = {
+                ref: by_title.get(renamed.get(f"Value #{ref}", renamed.get("Value")), units[ref])
+                for ref in units
+            }
+        mapped = panel["type"] in {"state-timeline", "nodeGraph"}
         for target in panel.get("targets", []):
             found = plain_metric(target["expr"])
-            if found and not mapped and units[target["refId"]] != unit_of(*found):
+            if not found or mapped:
+                continue
+            shown, meant = units[target["refId"]], unit_of(*found)
+            # A number of things may be shown with the name of the thing; any other unit is what it is.
+            if shown != meant and not (meant == Unit.COUNT.grafana and shown.startswith("suffix: ")):
                 yield panel["title"], f"{found[0]} is in {unit_of(*found)}, shown as {units[target['refId']]}"
 
 

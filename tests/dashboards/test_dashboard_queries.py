@@ -22,6 +22,7 @@ VALUES = {
     "__rate_interval": "1m", "__interval": "15s", "__range": "15m", "datasource": "prometheus",
     "site": ".+", "rack": "r01", "node": "r01-n01", "gpu": ".+", "job_id": ".+", "loop": ".+",
     "model": "(a|b)", "engine": ".+",
+    "hall": "h1", "row": ".+",
 }  # fmt: skip
 
 
@@ -34,6 +35,8 @@ def queries(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(where, expression) of panels, annotations and variables of a board."""
     for panel in every_panel(document):
         for target in panel.get("targets", []):
+            yield f"{document['uid']} / {panel['title']} / {target['refId']}", target["expr"]
+        for target in panel.get("gigawatch", {}).get("targets", []):
             yield f"{document['uid']} / {panel['title']} / {target['refId']}", target["expr"]
     for annotation in document["annotations"]["list"]:
         yield f"{document['uid']} / annotation {annotation['name']}", annotation["expr"]

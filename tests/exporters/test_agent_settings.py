@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from exporters.cli import FACILITY
 from exporters.settings import AgentSettings, add_arguments, settings_of
 from gigawatch.errors import UserError
 
@@ -63,10 +62,3 @@ def test_a_mistake_in_the_file_is_one_line(tmp_path: Path, text: str, told: str)
 def test_a_mistake_in_the_arguments_is_one_line(arguments: list[str], told: str) -> None:
     with pytest.raises(UserError, match=told):
         settings(arguments)
-
-
-def test_facility_says_what_this_version_cannot_do() -> None:
-    parser = ArgumentParser()
-    FACILITY.configure(parser)
-    with pytest.raises(UserError, match=r"simulated devices only.*add --simulate"):
-        FACILITY.run(parser.parse_args([]))

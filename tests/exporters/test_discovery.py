@@ -23,7 +23,8 @@ STARTER = Path(blueprint("starter").source)
 def test_every_site_metric_is_emitted_with_its_labels(name: str) -> None:
     inventory = blueprint(name)
     readings = list(site_readings(inventory, 1, 0))
-    assert {r.metric for r in readings} == {
+    elsewhere = {site.MAINTENANCE_UNTIL, site.INVENTORY_SOURCE_UP, site.INVENTORY_AGE}
+    assert {r.metric for r in readings} | elsewhere == {
         m for m in vars(site).values() if isinstance(m, Metric) and m.origin is Origin.SD
     }
     assert all(len(r.labels) == len(r.metric.labels) for r in readings)
@@ -116,7 +117,9 @@ def test_a_missing_site_is_explained_in_one_line(tmp_path: Path) -> None:
         ["gigawatch", "sd"], capture_output=True, text=True, timeout=30, cwd=tmp_path, env=_environment()
     )
     assert run.returncode == 1
-    assert run.stderr.strip() == "gigawatch: name a site with --inventory FILE or --blueprint NAME"
+    assert run.stderr.strip() == (
+        "gigawatch: name a site with --inventory FILE, --netbox FILE or --blueprint NAME"
+    )
 
 
 def _environment() -> dict[str, str]:

@@ -89,7 +89,12 @@ def test_blast_radius_follows_power_and_coolant(tmp_path: Path) -> None:
         ("power_watts: 30000", "power_watts: -1", "racks[0].power_watts", "greater than 0"),
         ("power_watts: 30000", "power_watts: .nan", "racks[0].power_watts", "finite"),
         ("cooling: liquid", "cooling: ice", "racks[0].cooling", "'liquid' or 'air'"),
-        ("cooling: liquid", "cooling: liquid, colour: red", "racks[0].colour", "known here: cooling, hall"),
+        (
+            "cooling: liquid",
+            "cooling: liquid, colour: red",
+            "racks[0].colour",
+            "known here: cooling, cooling_watts, hall",
+        ),
         ('rack: "r{1}", unit', 'rack: "x{1}", unit', "nodes[0].rack", "does not exist"),
         ("loop: loop-1}\ndevices", "loop: lop-1}\ndevices", "nodes[0].loop", "did you mean loop-1?"),
         ("unit_step: 10", "unit_step: 2", "nodes[0].unit", "stands there"),
@@ -190,12 +195,14 @@ def test_no_text_brings_anything_but_one_line(tmp_path_factory: pytest.TempPathF
     assert "\n" not in str(caught.value)
 
 
-def test_the_command_prints_one_line_and_exits_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_a_line_per_mistake_and_exits_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write(tmp_path, SOUND.replace("hall: h1, row", "row", 1))
     assert main(["inventory", "check", str(path)]) == 1
     captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err == f"gigawatch: {path}:4: racks[0].hall: is missing; add it\n"
+    assert captured.out == f"error: {path}:4: racks[0].hall: is missing; add it\n"
+    assert captured.err == f"gigawatch: {path}: 1 error; such an inventory does not come into force\n"
 
 
 def test_the_command_counts_and_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

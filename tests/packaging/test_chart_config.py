@@ -241,7 +241,7 @@ def test_the_inventory_arrives_and_is_accepted(values: str, tmp_path: Path) -> N
 
 
 def test_settings_of_the_facility_exporter_are_accepted(tmp_path: Path) -> None:
-    from exporters.settings import FacilitySettings
+    from exporters.facility.settings import FacilitySettings
 
     file = tmp_path / "facility.yaml"
     file.write_text(_data("ci/inventory-values.yaml", "gw-gigawatch-facility")["facility.yaml"])

@@ -120,7 +120,15 @@ CONTRADICTIONS = {
     ("inventory.existingConfigMap=x",): "site.name: needed",
     ("inventory.content=racks: []",): "inventory.content: site.name is missing",
     ("inventory.content=a: [",): "inventory.content: not valid YAML",
-    ("inventory.blueprint=starter", "facility.enabled=true"): "reads simulated devices only",
+    (
+        "inventory.blueprint=starter",
+        "facility.enabled=true",
+        "facility.replicas=2",
+    ): "facility.replicas: several",
+    (
+        "facility.endpoints.content=a: []",
+        "facility.endpoints.existingConfigMap=x",
+    ): "facility.endpoints: set either",
     (
         "inventory.blueprint=starter",
         "demo.enabled=true",

@@ -19,7 +19,7 @@ from gigawatch.config import load_file
 
 HOME = ROOT / "deploy" / "systemd"
 UNIT = HOME / "gigawatch-agent.service"
-OTHERS = {"workload": 1.5, "proxy": 1.5}
+OTHERS = {"workload": 1.5, "proxy": 1.5, "facility": 1.5}
 """Units of programs that need no right, and what systemd finds exposed at the most."""
 EXAMPLES = sorted((HOME / "gigawatch-agent.service.d").glob("*.conf.example"))
 MODEST = 3.5
@@ -156,7 +156,13 @@ PROGRAMS = {
     "workload": "listen: 127.0.0.1:0\ninterval: 1s\n"
     "engines: {interval: 1s, deadline: 1s, targets: [{address: 'localhost:9', engine: vllm}]}\n",
     "proxy": "upstream: http://127.0.0.1:9\nlisten: 127.0.0.1:0\nmetrics: 127.0.0.1:0\n",
+    "facility": "listen: 127.0.0.1:0\ninterval: 1s\nblueprint: starter\nendpoints: endpoints.yaml\n",
 }
+ENDPOINTS = """
+pdu-r01-a: [{protocol: snmp, address: 'localhost:9'}]
+cdu-1: [{protocol: modbus, address: 'localhost:9', profile: liebert-dcd}]
+bmc-r01-n01: [{protocol: redfish, address: 'https://localhost:9'}, {protocol: mqtt, address: 'mqtt://localhost:9'}]
+"""
 
 
 @needs_systemd
@@ -165,6 +171,7 @@ PROGRAMS = {
 def test_programs_make_no_system_call_that_their_units_forbid(program: str, tmp_path: Path) -> None:
     config = tmp_path / f"{program}.yaml"
     config.write_text(PROGRAMS[program])
+    (tmp_path / "endpoints.yaml").write_text(ENDPOINTS)
     trace, log = tmp_path / "trace", tmp_path / "log"
     command = [sys.executable, "-m", "gigawatch.cli", program, "--config", str(config)]
     with log.open("w") as out:

@@ -17,14 +17,15 @@ def evaluate(
     inputs: dict[str, str],
     expected: dict[str, list[tuple[str, float]]],
     at: str = "10m",
+    step: str = "15s",
 ) -> None:
-    """Asserts what expressions give at a time; an empty list says: nothing. One sample per 15 s."""
+    """Asserts what expressions give at a time; an empty list says: nothing. One sample per step."""
     needed = _needed(" ".join(expected))
     rules = {
         "groups": [
             {
                 "name": name,
-                "interval": "15s",
+                "interval": step,
                 "rules": [{"record": r.name, "expr": str(r.expr)} for r in rules if r.name in needed],
             }
             for name, rules in groups().items()
@@ -33,7 +34,7 @@ def evaluate(
     (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules))
     tests: list[dict[str, Any]] = [
         {
-            "interval": "15s",
+            "interval": step,
             "input_series": [{"series": name, "values": values} for name, values in inputs.items()],
             "promql_expr_test": [
                 {
@@ -47,7 +48,7 @@ def evaluate(
     ]
     test = {
         "rule_files": ["rules.yml"],
-        "evaluation_interval": "15s",
+        "evaluation_interval": step,
         "group_eval_order": list(groups()),
         "tests": tests,
     }

@@ -18,6 +18,7 @@ HOURS_PER_YEAR = 8766
 NODE = ("site", "rack", "node")
 RACK = ("site", "rack")
 LOOP = ("site", "loop")
+DEVICE = ("site", "hall", "rack", "device")
 SITE = ("site",)
 MODEL = ("site", "model")
 PAIR = ("site", "engine", "model", "replica")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from gigawatch.catalogue import Unit, facility, site
-from gigawatch.promql.expr import Expr, join, matches, max_by, min_by, series, sum_by
+from gigawatch.promql.expr import Expr, Match, join, matches, max_by, min_by, series, sum_by
 from gigawatch.promql.recording.common import LOOP
 from gigawatch.promql.recording.gpu import GPU_MARGIN, GPU_POWER
 from gigawatch.promql.rule import Recorded, recorded
 
-_of_loop = {"loop": matches(".+")}
+# Its coolant units: a manifold or a rear door on the loop would count the same coolant again.
+_unit: dict[str, str | Match] = {"loop": matches(".+"), "role": "cdu"}
 
 
 def _loop(metric_expr: Expr, function: str) -> Expr:
-    joined = join(metric_expr, site.DEVICE_INFO, ("site", "device"), ("loop",), **_of_loop)
+    joined = join(metric_expr, site.DEVICE_INFO, ("site", "device"), ("loop",), **_unit)
     return {"sum": sum_by, "max": max_by, "min": min_by}[function](joined, *LOOP)
 
 

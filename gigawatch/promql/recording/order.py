@@ -8,12 +8,19 @@ from functools import cache
 
 from gigawatch.promql.recording import (
     charge,
+    contradiction,
+    contradiction_heat,
+    contradiction_rack,
+    contradictions,
+    cooling,
     cost,
     drawn,
     efficiency,
+    energy,
     flops,
     generated,
     gpu,
+    headroom,
     held,
     job,
     loop,
@@ -22,11 +29,14 @@ from gigawatch.promql.recording import (
     node,
     owner,
     place,
+    power,
     rack,
+    redundancy,
     replica,
     serving,
     site,
     stage,
+    still,
     tenant,
     training,
     utilisation,
@@ -36,11 +46,14 @@ from gigawatch.promql.recording.utilisation import Split
 from gigawatch.promql.rule import Recorded
 
 _LEVELS = (
-    place, gpu, held, replica, generated, owner, node, rack, loop, model, job, site, cost, drawn, tenant,
-    charge, efficiency, money, flops, training, utilisation, serving, stage,
+    place, power, gpu, held, replica, generated, owner, node, rack, redundancy, loop, cooling, model, job,
+    site, cost, drawn, tenant, charge, efficiency, money, flops, training, utilisation, serving, stage,
+    headroom, energy, contradiction, contradiction_rack, contradiction_heat, contradictions, still,
 )  # fmt: skip
 _TOGETHER = ("replica", "model")
 """Levels that feed on sites and sites on them: they share one group, in the order of the rules."""
+SLOW = "-slow"
+"""How the name of a group ends that is evaluated once a minute."""
 
 
 @cache
@@ -49,7 +62,8 @@ def groups() -> dict[str, tuple[Recorded, ...]]:
     by_level: dict[str, list[Recorded]] = {}
     for rule in all_rules():
         level = rule.name.split(":", 1)[0]
-        by_level.setdefault("site" if level in _TOGETHER else level, []).append(rule)
+        level = "site" if level in _TOGETHER else level
+        by_level.setdefault(f"{level}{SLOW}" if rule.slow else level, []).append(rule)
     return {f"gigawatch-{level}": tuple(rules) for level, rules in by_level.items()}
 
 

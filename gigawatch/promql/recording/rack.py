@@ -6,33 +6,20 @@ from gigawatch.catalogue import Unit, facility, gpu, site
 from gigawatch.promql.expr import avg_by, many_to_one, max_by, min_by, on, series, sum_by
 from gigawatch.promql.recording.common import RACK, gpu_power
 from gigawatch.promql.recording.generated import REPLICA_TOKENS, on_nodes
+from gigawatch.promql.recording.power import DEVICE_POWER
 from gigawatch.promql.rule import Recorded, recorded
 
-_pdu = series(site.DEVICE_INFO, role="rack_pdu")
-_rack_inlet = sum_by(
-    many_to_one(
-        max_by(series(facility.POWER_ACTIVE, scope="inlet"), *RACK, "device", "side"),
-        "*",
-        max_by(_pdu, *RACK, "device"),
-        (*RACK, "device"),
-    ),
-    *RACK,
-)
+_pdu = max_by(series(site.DEVICE_INFO, role="rack_pdu"), *RACK, "device")
+_into_pdus = many_to_one(recorded(DEVICE_POWER), "*", _pdu, (*RACK, "device"))
 RACK_POWER = Recorded(
-    "rack:aif_power_active_watts:sum", _rack_inlet, "Power into a rack, over all its PDUs.", Unit.WATTS
+    "rack:aif_power_active_watts:sum",
+    sum_by(_into_pdus, *RACK),
+    "Power into a rack, over all its PDUs.",
+    Unit.WATTS,
 )
 RACK_SIDE_POWER = Recorded(
     "rack:aif_power_active_watts:side",
-    sum_by(
-        many_to_one(
-            max_by(series(facility.POWER_ACTIVE, scope="inlet"), *RACK, "device", "side"),
-            "*",
-            max_by(_pdu, *RACK, "device"),
-            (*RACK, "device"),
-        ),
-        *RACK,
-        "side",
-    ),
+    sum_by(_into_pdus, *RACK, "side"),
     "Power into a rack per feed side.",
     Unit.WATTS,
 )

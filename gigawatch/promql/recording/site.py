@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from gigawatch.catalogue import Unit, facility, gpu, site, training, workload
-from gigawatch.promql.expr import Expr, avg_by, count_by, many_to_one, max_by, min_by, rate, series, sum_by
+from gigawatch.promql.expr import (
+    Expr,
+    avg_by,
+    count_by,
+    many_to_one,
+    max_by,
+    min_by,
+    on,
+    rate,
+    series,
+    sum_by,
+)
 from gigawatch.promql.recording.common import SITE, WINDOW, gpu_power
 from gigawatch.promql.recording.generated import REPLICA_TOKENS
+from gigawatch.promql.recording.power import inlet
 from gigawatch.promql.rule import Recorded, recorded
 
 SITE_GPU_POWER = Recorded(
@@ -34,23 +46,37 @@ SITE_GPUS_ALLOCATED = Recorded(
 )
 
 
+def meters(role: str) -> Expr:
+    """Meters that count for a role (facility or it); always 1."""
+    return max_by(series(site.METER_INFO, role=role), "site", "device")
+
+
+def silent_meters() -> Expr:
+    """Meters, of whatever role, that tell no energy."""
+    told = max_by(series(facility.ENERGY, scope="inlet"), "site", "device")
+    return on(max_by(series(site.METER_INFO), "site", "device"), "unless", told, "site", "device")
+
+
 def _metered(role: str) -> Expr:
-    return sum_by(
-        many_to_one(
-            max_by(rate(series(facility.ENERGY, scope="inlet"), WINDOW), "site", "device", "side"),
-            "*",
-            max_by(series(site.METER_INFO, role=role), "site", "device"),
-            ("site", "device"),
-        ),
-        *SITE,
-    ).in_unit(Unit.WATTS)
+    rates = inlet(facility.ENERGY, lambda readings: rate(readings, WINDOW))
+    counted = meters(role)
+    told = sum_by(many_to_one(rates, "*", counted, ("site", "device")), *SITE)
+    # A sum that lacks a meter would be wrong, and with it the PUE.
+    silent = on(counted, "unless", rates, "site", "device")
+    return on(told, "unless", silent, *SITE).in_unit(Unit.WATTS)
 
 
 SITE_FACILITY_POWER = Recorded(
-    "site:aif_facility_power_watts:rate1m", _metered("facility"), "Power the site buys.", Unit.WATTS
+    "site:aif_facility_power_watts:rate1m",
+    _metered("facility"),
+    "Power the site buys; absent while one of its meters is silent.",
+    Unit.WATTS,
 )
 SITE_IT_POWER = Recorded(
-    "site:aif_it_power_watts:rate1m", _metered("it"), "Power that reaches the racks.", Unit.WATTS
+    "site:aif_it_power_watts:rate1m",
+    _metered("it"),
+    "Power that reaches the racks; absent while one of their meters is silent.",
+    Unit.WATTS,
 )
 SITE_PUE = Recorded(
     "site:aif_pue:ratio",

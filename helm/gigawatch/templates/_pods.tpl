@@ -159,6 +159,18 @@ configMap:
       path: inventory.yaml
 {{- end -}}
 
+{{/* Addresses of devices that stand in a file of their own. */}}
+{{- define "gigawatch.endpointsOn" -}}
+{{- $own := .Values.facility -}}
+{{- if and $own.enabled (not $own.simulate) (or $own.endpoints.content $own.endpoints.existingConfigMap) }}true{{ end -}}
+{{- end -}}
+
+{{- define "gigawatch.endpointsVolume" -}}
+name: endpoints
+configMap:
+  name: {{ .Values.facility.endpoints.existingConfigMap | default (printf "%s-facility-endpoints" (include "gigawatch.fullname" .)) }}
+{{- end -}}
+
 {{/* Changes with the inventory, so that pods which read it only at their start are replaced. */}}
 {{- define "gigawatch.inventoryChecksum" -}}
 checksum/inventory: {{ include "gigawatch.inventory" . | sha256sum }}

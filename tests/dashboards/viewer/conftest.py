@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from facility_series import Facility
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dashboards.viewer import Settings, build_app
@@ -32,6 +33,28 @@ demo_state{site="s1",rack="r1"} 0
 demo_state{site="s1",rack="r2"} 2
 """
 STEPS = {"mode": "absolute", "steps": [{"color": "green", "value": None}, {"color": "red", "value": 80}]}
+PLANT = Facility(racks=3, nodes=2, units=24)
+PLANT.override = {
+    PLANT.name("aif_ups_status", device="ups-a", state="online"): 0,
+    PLANT.name("aif_ups_status", device="ups-a", state="on_battery"): 1,
+    PLANT.name("aif_breaker_state", device="pdu-r02-b", id="main", state="tripped"): 1,
+    PLANT.name("aif_breaker_state", device="pdu-r02-b", id="main", state="off"): 0,
+    PLANT.name("device:aif_power_active_watts:inlet", device="pdu-r02-b", side="B", rack="r02"): 0,
+    PLANT.name("rack:aif_power_sides:live", rack="r02"): 1,
+    PLANT.name("rack:aif_power_failover:ratio", rack="r03"): 1.12,
+    PLANT.name("aif_poll_up", device="pdu-r03-a"): 0,
+    PLANT.name(
+        "aif_air_temperature_celsius", rack="r03", node="r03-n02", position="inlet", device="bmc-r03-n02"
+    ): 33.4,
+    PLANT.name(
+        "aif_maintenance_until_timestamp_seconds", scope="rack", place="r01", reason="new manifold"
+    ): 4_000_000_000,
+    PLANT.name("aif_pump_running", device="cdu-01-b", pump="1"): 0,
+    PLANT.name("aif_pump_running", device="cdu-01-b", pump="2"): 0,
+    PLANT.name("loop:aif_cooling_redundancy:ratio", loop="loop-01"): 1.3,
+    PLANT.name("loop:aif_time_to_throttle_seconds:trend", loop="loop-01"): 640,
+}
+"""A small facility with something wrong in each chain."""
 GENERATED = Path(__file__).parents[3] / "dashboards" / "generated"
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -117,7 +140,8 @@ class Prometheus:
 @pytest.fixture(scope="session")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     app = App()
-    app.route("GET", "/metrics", lambda _: Response(EXPOSITION, "text/plain; version=0.0.4"))
+    exposition = EXPOSITION + PLANT.text()
+    app.route("GET", "/metrics", lambda _: Response(exposition, "text/plain; version=0.0.4"))
     exporter = serve(app, "127.0.0.1:0")
     server = Prometheus(tmp_path_factory.mktemp("prometheus"), f"127.0.0.1:{exporter.port}")
     try:

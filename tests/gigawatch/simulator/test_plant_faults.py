@@ -23,6 +23,7 @@ from gigawatch.catalogue import (
 )
 from gigawatch.errors import UserError
 from gigawatch.readings import Reading
+from gigawatch.simulator import power
 from gigawatch.simulator.effects import EFFECTS
 from gigawatch.simulator.faults import FAULTS, Fault, Target, fault_kind, resolve
 from gigawatch.simulator.identity import gpu_uuid
@@ -78,7 +79,7 @@ def strike(plant: Plant, kind: str, target: str | None = None, severity: float |
 
 def test_every_fault_has_an_effect_and_a_check() -> None:
     assert set(EFFECTS) == set(FAULTS) == set(CHECKS)
-    assert len(FAULTS) == 25
+    assert len(FAULTS) == 27
 
 
 def thermal_interface(plant: Plant) -> None:
@@ -98,7 +99,7 @@ def cold_plate(plant: Plant) -> None:
 
 
 def fans(plant: Plant) -> None:
-    exhaust = Room(plant).after(0.01).device(f"bmc-{TRAINING}", facility.AIR_TEMPERATURE, "exhaust")
+    exhaust = Room(plant).after(0.01).device(f"bmc-{TRAINING}", facility.AIR_TEMPERATURE, "exhaust", "")
     room = strike(plant, "fan-failure").after(30)
     assert room.device(f"bmc-{TRAINING}", facility.FAN_SPEED, "fan1") == 0
     assert room.device(f"bmc-{TRAINING}", facility.FAN_SPEED, "fan8") > 0.9
@@ -141,7 +142,7 @@ def leak(plant: Plant) -> None:
 
 def hot_air(plant: Plant) -> None:
     room = strike(plant, "inlet-temperature").after(40)
-    assert room.device(f"bmc-{TRAINING}", facility.AIR_TEMPERATURE, "inlet") > 35
+    assert room.device(f"bmc-{TRAINING}", facility.AIR_TEMPERATURE, "inlet", "") > 35
     assert room.device(f"bmc-{TRAINING}", facility.FAN_SPEED, "fan1") > 0.55
 
 
@@ -388,6 +389,29 @@ def stall(plant: Plant) -> None:
     assert room.after(90).node(TRAINING, host.HOST_HUNG_TASKS) > 0
 
 
+def lies(plant: Plant) -> None:
+    before = Room(plant).after(0.01)
+    amperes = before.device("pdu-r01-a", facility.CURRENT, "A", "phase", "L1")
+    plug = before.device("pdu-r01-a", facility.CURRENT, "A", "outlet", "1")
+    room = strike(plant, "pdu-lies", "pdu-r01-a").after(15)
+    assert room.device("pdu-r01-a", facility.CURRENT, "A", "phase", "L1") > 7 * amperes
+    assert room.device("pdu-r01-a", facility.CURRENT, "A", "outlet", "1") > 7 * plug
+    watts = room.device("pdu-r01-a", facility.POWER_ACTIVE, "A", "inlet", "")
+    volts = room.device("pdu-r01-a", facility.VOLTAGE, "A", "phase", "L1")
+    shown = sum(room.device("pdu-r01-a", facility.CURRENT, "A", "phase", f"L{n}") for n in (1, 2, 3))
+    assert shown * volts > 7 * watts, "its own readings contradict each other"
+    assert room.device("pdu-r01-a", facility.BREAKER_STATE, "A", "main", "normal") == 1, "nothing trips"
+    assert room.device("pdu-r01-b", facility.CURRENT, "B", "phase", "L1") < 2 * amperes
+
+
+def dead(plant: Plant) -> None:
+    room = strike(plant, "sensor-dead", "pdu-r01-b").after(15)
+    assert [(r.metric, r.value) for r in room.emitter.device("pdu-r01-b")] == [(facility.FACILITY_POLL_UP, 0)]
+    assert room.device("pdu-r01-a", facility.FACILITY_POLL_UP) == 1
+    assert plant.state.powered.all(), "it goes on working"
+    assert resolve(FAULTS["sensor-dead"], None, plant.inventory).text == "sensor-hall-1"
+
+
 CHECKS: dict[str, Callable[[Plant], None]] = {
     "thermal-interface": thermal_interface,
     "cold-plate-fouling": cold_plate,
@@ -414,6 +438,8 @@ CHECKS: dict[str, Callable[[Plant], None]] = {
     "storage-stall": stall,
     "clock-drift": clock,
     "disk-worn": disk,
+    "pdu-lies": lies,
+    "sensor-dead": dead,
 }
 
 
@@ -440,7 +466,7 @@ def test_a_fault_ends_and_its_truth_names_an_entity(kind: str, fresh_plant: Fres
     assert state.clock_error.max() < 0.01
     assert state.flow == pytest.approx(1.0, abs=0.02)
     entity = target.entity(plant.inventory, 1)
-    assert entity.startswith(("GPU-", "node:r01-n0", "rack:r01", "loop:loop-1", "feed:utility-"))
+    assert entity.startswith(("GPU-", "node:r01-n0", "rack:r01", "loop:loop-1", "feed:utility-", "device:"))
 
 
 def test_a_feed_lost_for_good_leaves_the_other_side_to_carry_all(fresh_plant: Fresh) -> None:
@@ -449,7 +475,8 @@ def test_a_feed_lost_for_good_leaves_the_other_side_to_carry_all(fresh_plant: Fr
     assert room.device("pdu-r01-b", facility.POWER_ACTIVE, "B", "inlet", "") == 0
     assert room.device("ups-b", facility.UPS_STATUS, "off") == 1
     carried = room.device("pdu-r01-a", facility.POWER_ACTIVE, "A", "inlet", "")
-    assert carried == pytest.approx(plant.state.node_power.sum() * 1.004, rel=1e-3)
+    drawn = plant.state.node_power.sum() + power.SWITCH_WATTS
+    assert carried == pytest.approx(drawn * 1.004, rel=1e-3)
     health = [
         room.device(f"bmc-{TRAINING}", facility.COMPONENT_HEALTH, f"psu{n}", "critical") for n in range(1, 7)
     ]

@@ -18,13 +18,16 @@ from gigawatch.catalogue import (
     Kind,
     Origin,
     Presence,
+    electrical,
     fabric,
     gpu,
     gpu_activity,
     gpu_links,
     host,
     inference,
+    liquid,
     own,
+    room,
     storage,
     training,
     workload,
@@ -39,7 +42,7 @@ from gigawatch.topology import Role, blueprint
 
 Fresh = Callable[..., Plant]
 DOMAINS = ("gpu", "gpu_activity", "gpu_links", "host", "fabric", "storage", "workload", "inference",
-           "training", "facility")  # fmt: skip
+           "training", "facility", "electrical", "liquid", "room")  # fmt: skip
 NOW = 1_767_225_600.0
 SITE = blueprint("starter")
 
@@ -60,6 +63,14 @@ NOT_SIMULATED = {
     # Which GPUs an engine has is said outright.
     inference.INFERENCE_POD_INFO, inference.INFERENCE_JOB_INFO, inference.INFERENCE_PORT_INFO,
     workload.GPU_PORT_INFO,
+    # Its power devices are simple ones, and it has neither transfer switches nor meters of residual current.
+    electrical.LOAD, electrical.PHASE_IMBALANCE, electrical.RESIDUAL_CURRENT, electrical.TRANSFER_SOURCE,
+    electrical.UPS_BATTERY_TEMPERATURE,
+    # Its coolant units have clean filters and coolant, and say how fast pumps and fans are as a share.
+    liquid.PUMP_SPEED_RPM, liquid.PUMP_SERVICE, liquid.FILTER_PRESSURE, liquid.CONDUCTIVITY,
+    liquid.FAN_SPEED_RPM, liquid.HEAT_REUSED, liquid.WATER_CONSUMED,
+    # Its hall is not divided, does not burn, and buys its power without a label.
+    room.AIR_PRESSURE, room.SMOKE, room.CARBON_INTENSITY,
     # An engine of the plant answers or is not there.
     inference.INFERENCE_SCRAPE_ERRORS,
 }  # fmt: skip
@@ -81,7 +92,8 @@ def test_every_metric_of_its_domains_is_emitted_with_the_labels_of_the_catalogue
     targets["the site"] = list(queues.readings(plant.layout, plant.time))
     seen = {reading.metric for readings in targets.values() for reading in readings}
     wanted = {metric for metric in catalogue.all_metrics() if catalogue.domain_of(metric) in DOMAINS}
-    needed = {m for m in wanted if m.presence is Presence.ALWAYS or m.origin is Origin.FACILITY}
+    facility_too = {m for m in wanted if m.origin is Origin.FACILITY} - NOT_SIMULATED
+    needed = {m for m in wanted if m.presence is Presence.ALWAYS} | facility_too
     assert {metric.name for metric in needed - seen} == set()
     assert {metric.name for metric in seen - wanted} == set()
     assert {m.name for m in wanted - seen} == {m.name for m in NOT_SIMULATED | AFTER_AN_XID}
@@ -358,14 +370,14 @@ def test_drills_are_stopped_by_id_or_all_at_once(tmp_path: Path) -> None:
         drills.stop(tmp_path, "leaky")
     assert drills.stop(tmp_path) == [second]
     assert drills.stop(tmp_path) == []
-    assert len(drills.fault_kinds()) == 25
+    assert len(drills.fault_kinds()) == 27
 
 
 @pytest.mark.parametrize(
     ("kind", "target", "seconds", "severity", "words"),
     [
         ("nonsense", None, None, None, "no fault 'nonsense'"),
-        ("leak", "loop-9", None, None, "no loop or cdu or node 'loop-9'; did you mean loop-1"),
+        ("leak", "loop-9", None, None, "no loop or cdu or node or tray 'loop-9'; did you mean loop-1"),
         ("leak", None, 0, None, "duration of 0 s; allowed: 1 s to 30 days"),
         ("leak", None, float("nan"), None, "duration of nan s"),
         ("leak", None, None, 2, "severity 2; allowed"),

@@ -13,6 +13,10 @@ import { StateTimeline } from "./panels/statetimeline.js";
 import { Table } from "./panels/table.js";
 import { Text } from "./panels/text.js";
 import { TimeSeries } from "./panels/timeseries.js";
+import { CoolingLoops } from "./drawings/cooling.js";
+import { oneSite, samplesOf } from "./drawings/data.js";
+import { Elevation } from "./drawings/elevation.js";
+import { PowerChain } from "./drawings/power.js";
 
 const KINDS = {
   timeseries: TimeSeries,
@@ -24,11 +28,24 @@ const KINDS = {
   text: Text,
 };
 
+const GRID_LINE = 30;
+const GRID_GAP = 8;
+const AROUND_BODY = 44;
+const MOST_DRAWN = 1180;
+
+// Pictures of a place that Grafana has no panel for. A panel that asks for one has queries for it of its own,
+// beside those by which Grafana draws the same as a table or a graph.
+const DRAWINGS = { elevation: Elevation, power: PowerChain, cooling: CoolingLoops };
+
 export class Panel {
   constructor(model, board) {
     this.model = model;
     this.board = board;
-    this.targets = (model.targets ?? []).filter((target) => !target.hide && target.expr);
+    const asked = model.gigawatch?.draw;
+    this.drawing = Object.hasOwn(DRAWINGS, asked ?? "") ? DRAWINGS[asked] : null;
+    this.targets = this.drawing
+      ? model.gigawatch.targets.map((target) => ({ ...target, instant: true }))
+      : (model.targets ?? []).filter((target) => !target.hide && target.expr);
     this.picture = null;
     this.title = h("h3", {});
     this.trouble = h("span", { class: "panel-trouble", tabindex: 0, hidden: true }, icon("warn"));
@@ -38,7 +55,7 @@ export class Panel {
     this.node = h(
       "section",
       {
-        class: `panel panel-${model.type}${model.transparent ? " bare" : ""}`,
+        class: `panel panel-${this.drawing ? `drawing panel-${asked}` : model.type}${model.transparent ? " bare" : ""}`,
         id: `panel-${model.id}`,
         data: { state: "loading" },
       },
@@ -46,7 +63,8 @@ export class Panel {
       this.body,
       this.state,
     );
-    if (Object.hasOwn(KINDS, model.type)) this.picture = new KINDS[model.type](this.body, model, board);
+    if (this.drawing) this.picture = new this.drawing(this.body, model, board, (pixels) => this.fit(pixels));
+    else if (Object.hasOwn(KINDS, model.type)) this.picture = new KINDS[model.type](this.body, model, board);
     else this.#say("empty", `The viewer does not draw panels of the type “${model.type}”; Grafana does.`);
   }
 
@@ -113,6 +131,10 @@ export class Panel {
       return;
     }
     try {
+      if (this.drawing) {
+        this.#draw(answers);
+        return;
+      }
       const warnings = answers.flatMap((answer) => answer?.warnings ?? []);
       const [frames, unknown] = transform(
         framesOf(this.targets, answers, this.range),
@@ -136,6 +158,32 @@ export class Panel {
       console.error(error);
       this.#say("error", `this panel could not be drawn: ${error.message}`);
     }
+  }
+
+  // The first of its questions gives the things that are drawn; without them there is nothing to draw.
+  #draw(answers) {
+    const [samples, left] = oneSite(samplesOf(this.targets, answers), this.targets[0].refId);
+    if (left.length && this.trouble.hidden) {
+      this.trouble.hidden = false;
+      this.trouble.dataset.text = `One site at a time is drawn; choose another one above: ${left.join(", ")}`;
+    }
+    if (!samples[this.targets[0].refId].length) {
+      this.#say("empty", this.model.fieldConfig?.defaults?.noValue ?? "No data");
+      return;
+    }
+    this.state.hidden = true;
+    this.body.hidden = false;
+    this.node.dataset.state = "ready";
+    this.picture.update(samples);
+  }
+
+  // A drawing that stands alone takes the height it needs: one rack little, two rows of racks much.
+  fit(pixels) {
+    const { parentElement: grid } = this.node;
+    if (!grid || grid.childElementCount > 1) return;
+    const lines = Math.ceil((Math.min(MOST_DRAWN, pixels) + AROUND_BODY + GRID_GAP) / (GRID_LINE + GRID_GAP));
+    this.node.style.gridRow = `1 / span ${lines}`;
+    this.node.style.setProperty("--drawn", `${Math.min(MOST_DRAWN, pixels) + AROUND_BODY}px`);
   }
 
   #say(state, text) {

@@ -2,6 +2,7 @@
 
 import { reduce, REDUCER_NAMES } from "./fields.js";
 import { rowsIn } from "./frames.js";
+import { convertFieldType, groupingToMatrix } from "./transforms_matrix.js";
 
 const named = (field) => field.display ?? field.name;
 const copy = (field, values) => ({ ...field, values });
@@ -237,6 +238,8 @@ const KNOWN = {
   groupBy,
   filterFieldsByName,
   renameByRegex,
+  convertFieldType,
+  groupingToMatrix,
   limit: (frames, { limitField = 10 }) =>
     frames.map((frame) => pick(frame, [...Array(Math.min(rowsIn(frame), Number(limitField))).keys()])),
 };

@@ -138,6 +138,7 @@ const UNITS = {
   pressurebar: si("bar"),
   flowlpm: plain(" L/min"),
   lengthm: si("m"),
+  m3: plain(" m³"),
   rotrpm: plain(" rpm"),
   flops: si("FLOPS"),
   bytes: spaced(1024, BINARY, "B"),
