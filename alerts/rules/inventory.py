@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alerts.cases import Case, Given, given, other, target
 from alerts.model import Action, Alert, Domain, Scope, Severity
-from alerts.places import without
-from gigawatch.catalogue import capacity, facility, polling, site
+from alerts.places import both, without
+from gigawatch.catalogue import capacity, facility, gpu, polling, site
 from gigawatch.promql import (
     Expr,
     count_by,
@@ -20,6 +20,7 @@ from gigawatch.promql.joins import relabel
 
 _SD = {"job": "gigawatch-sd"}
 _agents = foreign('max by (site, node) (up{job="gigawatch-agent"})', ("site", "node"))
+_gpus = max_by(series(gpu.GPU_INFO), "site", "node")
 _known = max_by(series(site.NODE_INFO), "site", "node")
 _seen_at = foreign(
     'count by (site, device) (count by (site, device, rack) (up{job="gigawatch-facility"}))',
@@ -57,6 +58,11 @@ _soon = (
 )
 
 
+def _agent_with_gpu(node: str) -> tuple[Given, ...]:
+    seen = target("gigawatch-agent", 1, node=node, rack="r1")
+    return (seen, other(gpu.GPU_INFO.name, 1, node=node, rack="r1", gpu="0", uuid="GPU-1"))
+
+
 def _says_it_stands(rack: str, unit: str) -> tuple[Given, ...]:
     told = other(
         polling.REPORTED_PLACE.name, 1, device="bmc-n1", node="n1", rack="r1", reported_rack=rack, unit=unit
@@ -81,12 +87,12 @@ def _runs_out(days: float) -> tuple[Given, ...]:
 ALERTS = (
     Alert(
         name="NodeWithoutPlace",
-        expr=without(_agents, _known, "site", "node"),
+        expr=without(both(_agents, _gpus, "site", "node"), _known, "site", "node"),
         severity=Severity.WARNING,
         domain=Domain.PIPELINE,
         scope=Scope.NODE,
         summary="{node} reports, and the inventory does not know it",
-        description="Prometheus scrapes an agent on {node}; no rack, loop or feed of it is known.",
+        description="An agent on {node} shows GPUs; no rack, loop or feed of it is known.",
         cause="A node that was added or renamed without the inventory.",
         consequence="Its page would not say where it stands or what hangs on it, and it is missing in sums.",
         action=Action.NONE,
@@ -95,8 +101,9 @@ ALERTS = (
         hold="15m",
         symptom_of=("sd-gone",),
         cases=(
-            Case("unknown", (target("gigawatch-agent", 1, node="n9", rack="r1"),), ("n9",), at="20m"),
-            Case("known", (target("gigawatch-agent", 1, node="n1", rack="r1"),), at="20m"),
+            Case("unknown", _agent_with_gpu("n9"), ("n9",), at="20m"),
+            Case("known", _agent_with_gpu("n1"), at="20m"),
+            Case("no GPU there", (target("gigawatch-agent", 1, node="n9", rack="r1"),), at="20m"),
         ),
     ),
     Alert(

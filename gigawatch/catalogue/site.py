@@ -1,11 +1,18 @@
 """The inventory and the economics of a site, as the service discovery exports them."""
 
-from gigawatch.catalogue.model import Kind, Metric, Origin, Target, Unit
+from gigawatch.catalogue.model import Kind, Metric, Origin, Presence, Target, Unit
 
 
-def _site(key: str, kind: Kind, unit: Unit, text: str, labels: tuple[str, ...] = ()) -> Metric:
+def _site(
+    key: str,
+    kind: Kind,
+    unit: Unit,
+    text: str,
+    labels: tuple[str, ...] = (),
+    presence: Presence = Presence.ALWAYS,
+) -> Metric:
     # These series carry the labels of the thing they describe, so the scrape honours them.
-    return Metric(key, kind, unit, text, Origin.SD, Target.SITE, labels)
+    return Metric(key, kind, unit, text, Origin.SD, Target.SITE, labels, {}, presence)
 
 
 NODE_INFO = _site(
@@ -158,6 +165,7 @@ MAINTENANCE_UNTIL = _site(
     Unit.TIMESTAMP,
     "Until when a place is under maintenance (Unix time); absent when it is not.",
     ("scope", "place", "reason"),
+    Presence.EVENT,
 )
 GPUS_OWNED = _site("gpus_owned", Kind.GAUGE, Unit.COUNT, "GPUs the site owns.")
 TOPOLOGY_GENERATION = _site(

@@ -145,7 +145,8 @@ VOLTS_AMPERES = rule(
     "apparent power agree, the breaker could not carry it, or the power agrees with the servers behind it.",
 )
 _phases = sum_by(max_by(series(facility.POWER_ACTIVE, scope="phase", node=""), *DEVICE, "id"), *DEVICE)
-_whole = max_by(recorded(DEVICE_POWER) > 500, *DEVICE)
+# Not the recorded power: that may be of the sample before.
+_whole = max_by(inlet(facility.POWER_ACTIVE) > 500, *DEVICE)
 PHASES = rule(
     "phases",
     claim(outside(_phases / _whole, 0.9, 1.1), "phases", "power of phases or inlet"),
