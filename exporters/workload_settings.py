@@ -22,6 +22,7 @@ from exporters.jobs.queue_settings import KubernetesApiSection
 from exporters.listening import Listen
 from exporters.sections import Stage
 from exporters.settings import Duration
+from exporters.tls_settings import TlsSettings
 from gigawatch.config import Strict, load_file, parse_duration
 from gigawatch.errors import UserError
 
@@ -62,22 +63,6 @@ Url = Annotated[str, AfterValidator(_url)]
 Span = Annotated[str, AfterValidator(_positive)]
 Health = Annotated[str, BeforeValidator(_switch), AfterValidator(_health)]
 Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)]
-
-
-class TlsSettings(Strict):
-    """How to speak TLS with a server. Files as in the file of settings: from its own directory."""
-
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    server_name: Word = ""
-    insecure_skip_verify: bool = False
-
-    @model_validator(mode="after")
-    def _pairs(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file go together; give both or none")
-        return self
 
 
 class BasicAuth(Strict):

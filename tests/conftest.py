@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,11 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 
 # How long an example takes says more about what else the machine does than about the code.
-settings.register_profile("gigawatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# GIGAWATCH_EXAMPLES=2000 looks more closely, where no test says how many it takes.
+EXAMPLES = int(os.environ.get("GIGAWATCH_EXAMPLES", "50"))
+settings.register_profile(
+    "gigawatch", max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("gigawatch")
 
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from exporters.facility.secrets import Credential
 from exporters.listening import Listen
 from exporters.settings import Settings, add_arguments, settings_of
+from exporters.tls_settings import TlsSettings
 from gigawatch.config import Strict, parse_duration
 from gigawatch.errors import UserError
 from gigawatch.topology import Endpoint, Inventory, Role, blueprint, load_inventory
@@ -40,22 +41,6 @@ Interval = Annotated[str, AfterValidator(_interval)]
 Protocol = Literal["redfish", "snmp", "modbus", "mqtt"]
 Limit = Annotated[int, Field(ge=1, le=4096)]
 Word = Annotated[str, Field(max_length=253)]
-
-
-class TlsSettings(Strict):
-    """How to speak TLS with a device."""
-
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    server_name: Word = ""
-    insecure_skip_verify: bool = False
-
-    @model_validator(mode="after")
-    def _pairs(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file go together; give both or none")
-        return self
 
 
 class CredentialSettings(Strict):

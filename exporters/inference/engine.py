@@ -58,6 +58,8 @@ class Engine:
         self._problem = ""
         self._errors: dict[str, int] = {}
         self._took = 0.0
+        self._path = ""
+        """Where its metrics were last found."""
         self._renderer = Renderer()
 
     @property
@@ -84,6 +86,8 @@ class Engine:
             self._dialect = dialect_named(target.engine) or (self._dialect if not before.engine else None)
             self._normaliser = None
             self._up = False
+        if (before.address, before.path) != (target.address, target.path):
+            self._path = ""
         self._render()
 
     def hear(self, word: bool | None) -> None:
@@ -115,7 +119,7 @@ class Engine:
         """Its metrics, from the first path that has any."""
         target, until = self.target, self._clock() + deadline
         first: FetchError | None = None
-        for path in paths(target, self._dialect):
+        for path in dict.fromkeys((*([self._path] if self._path else []), *paths(target, self._dialect))):
             try:
                 answer = await fetcher.get(target.url(path), target.access, max(0.01, until - self._clock()))
                 check(answer, path, self._dialect)
@@ -127,7 +131,9 @@ class Engine:
                 if error.kind not in _ELSEWHERE:
                     break
             else:
+                self._path = path
                 return answer
+        self._path = ""
         raise first or FetchError("internal", "no path to ask")
 
     async def _read(self, body: bytes, readers: Executor) -> None:

@@ -49,11 +49,19 @@ def test_declared_is_emitted_and_emitted_is_declared(starter: Stack) -> None:
     declared = {name for metric in all_metrics() for name in metric.sample_names}
     # Scores come last: a detector says nothing before it has seen what is ordinary.
     until(lambda: starter.query("aif_anomaly_score"), 240, "the first scores of analytics")
-    names = {
-        n for n in starter.get("prometheus", "/api/v1/label/__name__/values")["data"] if n.startswith("aif_")
-    }
-    assert sorted(names - declared) == [], "emitted, but not declared"
-    assert sorted({m.name for m in _declared()} - names) == [], "declared, but not emitted"
+    expected = {name for metric in _declared() for name in metric.sample_names}
+    until(
+        lambda: expected <= _emitted(starter),
+        60,
+        "all that is declared",
+        lambda: sorted(expected - _emitted(starter)),
+    )
+    assert sorted(_emitted(starter) - declared) == [], "emitted, but not declared"
+
+
+def _emitted(stack: Stack) -> set[str]:
+    names = stack.get("prometheus", "/api/v1/label/__name__/values")["data"]
+    return {name for name in names if name.startswith("aif_")}
 
 
 def test_series_carry_the_declared_labels(starter: Stack) -> None:

@@ -252,6 +252,11 @@ def test_compressed_answers_and_metrics_elsewhere_are_understood(workload: Calla
             ]
         )
         found = served.wait_for(lambda s: values(s, UP).count(1.0) == 4, path=page("n1"))
+        # Where it was found, it is asked again.
+        asked = len(elsewhere.asked)
+        while len(elsewhere.asked) <= asked + 6:
+            time.sleep(0.1)
+        assert values(served.samples(page("n1")), UP) == [1.0] * 4
     assert values(found, "aif_inference_tokens_total", kind="generation") == [657] * 4
 
 

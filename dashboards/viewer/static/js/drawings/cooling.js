@@ -1,9 +1,9 @@
 // Cooling loops from left to right: what makes the cold, coolant units, loops, and the racks that give the heat.
 
-import { h, put } from "../dom.js";
-import { hideTip } from "../tooltip.js";
-import { boardUrl, compare, Figures, groupBy, levelOf, TONES } from "./data.js";
-import { bar, Diagram, spread } from "./diagram.js";
+import { h } from "../dom.js";
+import { boardUrl, compare, groupBy, levelOf, TONES } from "./data.js";
+import { bar, spread } from "./diagram.js";
+import { Drawn } from "./drawn.js";
 
 const HEAD = 26;
 const LINK = 46;
@@ -19,45 +19,9 @@ const COLUMNS = [
   { kind: "rack", title: "racks", full: 34, compact: 26 },
 ];
 
-export class CoolingLoops {
-  constructor(body, panel, board, fit) {
-    this.fit = fit;
-    this.model = panel.gigawatch;
-    this.board = board;
-    this.diagram = new Diagram(panel.title);
-    put(body, this.diagram.node);
-    this.watcher = new ResizeObserver(() => this.redraw());
-    this.watcher.observe(this.diagram.node);
-  }
-
-  get points() {
-    return 1;
-  }
-
-  update(samples) {
-    this.samples = samples;
-    this.redraw();
-  }
-
-  destroy() {
-    this.watcher.disconnect();
-    this.diagram.destroy();
-    hideTip();
-  }
-
-  redraw() {
-    const { clientWidth: width } = this.diagram.node;
-    if (!this.samples || !width) return;
-    const state = JSON.stringify([width, document.documentElement.dataset.theme, this.samples]);
-    if (state === this.state) return;
-    this.state = state;
-    this.figures = new Figures(this.model.figures, this.samples);
-    const made = this.#layout(loopsOf(this.samples), width);
-    this.fit(made.height + 4);
-    this.diagram.draw(made);
-  }
-
-  #layout({ things, edges }, width) {
+export class CoolingLoops extends Drawn {
+  layout(samples, width) {
+    const { things, edges } = loopsOf(samples);
     const shown = COLUMNS.filter(({ kind }) => things.some((thing) => thing.kind === kind));
     const box = Math.min(
       MOST_BOX,

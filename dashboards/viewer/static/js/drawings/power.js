@@ -1,10 +1,10 @@
 // One-line diagram: feed A from the left, feed B from the right, the racks in the middle, where what matters is
 // whether one side could carry both.
 
-import { h, put } from "../dom.js";
-import { hideTip } from "../tooltip.js";
-import { boardUrl, compare, Figures, groupBy, levelOf, levelOfState, TONES } from "./data.js";
-import { bar, Diagram, spread } from "./diagram.js";
+import { h } from "../dom.js";
+import { boardUrl, compare, groupBy, levelOf, levelOfState, TONES } from "./data.js";
+import { bar, spread } from "./diagram.js";
+import { Drawn } from "./drawn.js";
 
 const HEAD = 26;
 const LINK = 34;
@@ -17,45 +17,9 @@ const ROLES = { utility: "utility", ups: "UPS", floor_pdu: "floor PDU", rack_pdu
   cdu: "coolant units", chiller: "chillers" };
 const worded = (role) => ROLES[role] ?? role.replaceAll("_", " ");
 
-export class PowerChain {
-  constructor(body, panel, board, fit) {
-    this.fit = fit;
-    this.model = panel.gigawatch;
-    this.board = board;
-    this.diagram = new Diagram(panel.title);
-    put(body, this.diagram.node);
-    this.watcher = new ResizeObserver(() => this.redraw());
-    this.watcher.observe(this.diagram.node);
-  }
-
-  get points() {
-    return 1;
-  }
-
-  update(samples) {
-    this.samples = samples;
-    this.redraw();
-  }
-
-  destroy() {
-    this.watcher.disconnect();
-    this.diagram.destroy();
-    hideTip();
-  }
-
-  redraw() {
-    const { clientWidth: width } = this.diagram.node;
-    if (!this.samples || !width) return;
-    const state = JSON.stringify([width, document.documentElement.dataset.theme, this.samples]);
-    if (state === this.state) return;
-    this.state = state;
-    this.figures = new Figures(this.model.figures, this.samples);
-    const made = this.#layout(chainOf(this.samples), width);
-    this.fit(made.height + 4);
-    this.diagram.draw(made);
-  }
-
-  #layout({ racks, sides, others, edges }, width) {
+export class PowerChain extends Drawn {
+  layout(samples, width) {
+    const { racks, sides, others, edges } = chainOf(samples);
     const left = sides.left.columns.length;
     const right = sides.right.columns.length;
     const columns = left + right + 1;
