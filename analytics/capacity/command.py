@@ -75,9 +75,12 @@ def _place(
     from gigawatch.topology.placement import Placer
 
     kind = _kind(args, inventory)
-    fits = Placer(inventory, draw, today).fits(kind)
-    body = {"kind": dataclasses.asdict(kind), "places": [dataclasses.asdict(fit) for fit in fits]}
-    return _say(args, inventory, draw, body, fit_table(kind.name, fits))
+    placer = Placer(inventory, draw, today)
+    fits = placer.fits(kind)
+    total = placer.total(kind, fits)
+    places = [dataclasses.asdict(fit) for fit in fits]
+    body = {"kind": dataclasses.asdict(kind), "total": total, "places": places}
+    return _say(args, inventory, draw, body, fit_table(kind.name, fits, total))
 
 
 def _lose(args: Namespace, client: Any, inventory: Inventory, draw: Draw, now: float, _today: dt.date) -> int:

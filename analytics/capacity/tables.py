@@ -37,9 +37,8 @@ def resource_table(found: Iterable[Resource], lost: Iterable[Stranded]) -> str:
     return _table(rows)
 
 
-def fit_table(kind: str, fits: Sequence[Fit]) -> str:
-    """Where it goes, best places first, and why no more fit."""
-    total = sum(fit.count for fit in fits)
+def fit_table(kind: str, fits: Sequence[Fit], total: int) -> str:
+    """Where it goes, best places first, and why no more fit; `total` is how many fit on the site in all."""
     rows = [("", "place", "fit", "first at", "no more because of")]
     for fit in fits:
         first = (f"U{fit.unit}" if fit.scope == "rack" else f"position {fit.unit}") if fit.unit else ""

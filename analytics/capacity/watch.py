@@ -106,9 +106,12 @@ class CapacityWatch:
                     yield Reading(capacity.CAPACITY_EXHAUSTION, (*key, bound), left)
         placer = Placer(inventory, draw, today)
         for kind in inventory.kinds:
-            for fit in placer.fits(kind):
+            fits = placer.fits(kind)
+            for fit in fits:
                 labels = (fit.scope, fit.place, kind.name)
                 yield Reading(capacity.CAPACITY_NODES_FREE, labels, float(fit.count))
+            labels = ("site", inventory.site, kind.name)
+            yield Reading(capacity.CAPACITY_NODES_FREE, labels, float(placer.total(kind, fits)))
 
     def _run(self) -> None:
         # Soon after the start, so that a stack that was just started has figures.

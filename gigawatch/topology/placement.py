@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gigawatch.topology.flow import Draw, Flow
@@ -123,6 +123,30 @@ class Placer:
         """Every place with at least the reason why nothing fits there, best first."""
         found = list(self._nodes(kind) if kind.what == "node" else self._racks(kind))
         return sorted(found, key=lambda fit: -fit.count)
+
+    def total(self, kind: Kind, fits: Iterable[Fit]) -> int:
+        """How many fit on the whole site: places share loops, halls and feeds, so that it may be less than
+        their sum."""
+        groups: dict[str, int] = {}
+        bounds: dict[str, int] = {}
+        for fit in fits:
+            if fit.count:
+                group, bound = self._shared(kind, fit)
+                groups[group] = groups.get(group, 0) + fit.count
+                bounds[group] = bound
+        whole = sum(min(count, bounds[group]) for group, count in groups.items())
+        return min(whole, self._on_feeds(kind)[0])
+
+    def _shared(self, kind: Kind, fit: Fit) -> tuple[str, int]:
+        """What a place shares with others, and how many of the kind that carries."""
+        if fit.scope == "row":
+            hall = next(row.hall for row in self.inventory.rows if row.name == fit.place)
+            return hall, self._chilled(kind, hall)[0]
+        loops = [loop.name for loop in self.inventory.loops if fit.place in loop.racks]
+        if kind.cooling == "liquid" and loops:
+            return loops[0], self._on_loops(kind, loops)[0]
+        hall = self.inventory.rack[fit.place].hall
+        return hall, self._in_air(kind, hall)[0]
 
     def _nodes(self, kind: Kind) -> Iterator[Fit]:
         for rack in self.inventory.racks:

@@ -117,6 +117,16 @@ def test_where_a_node_goes_and_why_no_more_do(site: Inventory) -> None:
     assert all(fit.count == 0 and "cooled by liquid" in fit.limit for fit in by_air)
 
 
+def test_places_share_what_cools_and_feeds_them(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SITE.replace("capacity_watts: 25000", "capacity_watts: 28000"))
+    site = load_inventory(tmp_path / "s.yaml")
+    placer = Placer(site, design_draw(site), dt.date(2026, 7, 1))
+    fits = placer.fits(Kind("k", "node", 4000, "liquid", units=1))
+    # Either rack takes two, but ups-b, once alone, has 8 kW left for both.
+    assert [fit.count for fit in fits] == [2, 2]
+    assert placer.total(Kind("k", "node", 4000, "liquid", units=1), fits) == 2
+
+
 def test_a_rack_needs_a_position_and_what_hangs_on_it(site: Inventory) -> None:
     (fit,) = Placer(site, design_draw(site), TODAY).fits(Kind("rack", "rack", 1000, "liquid"))
     # 25 kW at ups-b less 24 kW of load and promise.
