@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from gigawatch.topology import Inventory, Role
 from gigawatch.topology.flow import Draw, Flow, limit_of
-from gigawatch.topology.placement import active, free_in, occupied
+from gigawatch.topology.placement import free_in
+from gigawatch.topology.slots import in_force, taken_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def resources(
     found += _rows(inventory, found)
     promised = {rack.name: 0.0 for rack in inventory.racks}
     for reservation in inventory.reservations:
-        if active(reservation, today):
+        if in_force(reservation, today):
             promised[reservation.rack] += reservation.power_watts
     found += _loops(inventory, draw, promised, heat or {})
     found += _feeds(inventory, draw, promised)
@@ -77,14 +78,14 @@ def stranded(inventory: Inventory, draw: Draw, today: dt.date) -> list[Stranded]
 
 
 def _racks(inventory: Inventory, draw: Draw, today: dt.date) -> Iterable[Resource]:
+    taken = taken_units(inventory)
     for rack in inventory.racks:
-        promised = [r for r in inventory.reservations if r.rack == rack.name and active(r, today)]
+        promised = [r for r in inventory.reservations if r.rack == rack.name and in_force(r, today)]
         watts, name = sum(r.power_watts for r in promised), rack.name
         used = draw.watts.get(name, 0.0)
         yield Resource("rack", name, "power", rack.power_watts, used, watts)
         yield Resource("rack", name, "cooling", rack.cooling_watts or rack.power_watts, used, watts)
-        units = len([unit for unit in occupied(inventory, name) if unit <= rack.units])
-        yield Resource("rack", name, "space", rack.units, units, sum(r.units for r in promised))
+        yield Resource("rack", name, "space", rack.units, len(taken[name]), sum(r.units for r in promised))
         if rack.ports:
             ports = sum(node.ports for node in inventory.nodes_in_rack[name])
             yield Resource("rack", name, "ports", rack.ports, ports, sum(r.ports for r in promised))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gigawatch.topology.model import Device, Inventory, Node, Role, Supply
+from gigawatch.topology.model import Device, Inventory, Node, Role
 
 CONTINUOUS = 0.8
 """Share of a breaker's rating that may flow for three hours and more (NEC 210.20(A), 215.3)."""
@@ -38,14 +38,6 @@ def design_watts(inventory: Inventory, rack: str) -> float:
     if not silent:
         return stated
     return stated + max(0.0, inventory.rack[rack].power_watts - stated)
-
-
-def supplies(inventory: Inventory, node: Node) -> tuple[Supply, ...]:
-    """Where the supplies of a node are plugged in: as said, or in turn into the PDUs of its rack."""
-    if node.supplies:
-        return node.supplies
-    pdus = [d.name for d in inventory.devices_with(Role.RACK_PDU) if d.rack == node.rack]
-    return tuple(Supply(n + 1, pdus[n % len(pdus)]) for n in range(max(1, node.psus))) if pdus else ()
 
 
 def limit_of(device: Device) -> float:
@@ -78,11 +70,11 @@ class Flow:
         """Nodes that still have power, from fewer feeds than before."""
         self.load: dict[str, float] = {}
         """Watts by power device."""
-        self._plugs = _Plugs(inventory)
+        self._feeds: dict[str, str] = {}
         for node in inventory.nodes:
             self._feed(node)
         for rack, watts in (extra or {}).items():
-            self._spread(self._plugs.of_rack(rack), watts)
+            self._spread([pdu.name for pdu in inventory.pdus_of_rack.get(rack, ())], watts)
 
     def alive(self, name: str) -> bool:
         """Whether a device still has power (or stands in no tree)."""
@@ -94,14 +86,19 @@ class Flow:
         return known
 
     def _feed(self, node: Node) -> None:
-        pdus = self._plugs.of_node(node)
+        pdus = [s.pdu for s in self.inventory.supplies_of(node) if s.pdu in self.inventory.device]
         living = [pdu for pdu in pdus if self.alive(pdu)]
         if pdus and not living:
             self.dark.append(node)
             return
-        if {self._plugs.feed[p] for p in pdus} != {self._plugs.feed[p] for p in living}:
+        if {self._feed_of(pdu) for pdu in pdus} != {self._feed_of(pdu) for pdu in living}:
             self.poorer.append(node)
         self._spread(living, self.node_watts[node.name])
+
+    def _feed_of(self, pdu: str) -> str:
+        if pdu not in self._feeds:
+            self._feeds[pdu] = self.inventory.feed_of(self.inventory.device[pdu])
+        return self._feeds[pdu]
 
     def _spread(self, pdus: list[str], watts: float) -> None:
         living = [pdu for pdu in pdus if self.alive(pdu)]
@@ -147,31 +144,6 @@ class Flow:
             and (not loop or device.loop == loop)
             and (not hall or device.hall == hall)
         ]
-
-
-class _Plugs:
-    """PDUs by node and rack, and the feed of each PDU, found once."""
-
-    def __init__(self, inventory: Inventory) -> None:
-        self._inventory = inventory
-        self._racks: dict[str, list[str]] = {}
-        self.feed: dict[str, str] = {}
-        for device in inventory.devices_with(Role.RACK_PDU):
-            self._racks.setdefault(device.rack, []).append(device.name)
-            self.feed[device.name] = inventory.feed_of(device)
-
-    def of_rack(self, rack: str) -> list[str]:
-        return self._racks.get(rack, [])
-
-    def of_node(self, node: Node) -> list[str]:
-        """One entry per power supply."""
-        pdus = self.of_rack(node.rack)
-        if node.supplies:
-            known = [supply.pdu for supply in node.supplies if supply.pdu in self._inventory.device]
-            for pdu in known:
-                self.feed.setdefault(pdu, self._inventory.feed_of(self._inventory.device[pdu]))
-            return known
-        return [pdus[n % len(pdus)] for n in range(max(1, node.psus))] if pdus else []
 
 
 def _node_watts(inventory: Inventory, draw: Draw) -> dict[str, float]:

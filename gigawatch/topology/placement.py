@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gigawatch.topology.flow import Draw, Flow
-from gigawatch.topology.model import Device, Inventory, Kind, Rack, Reservation, Role
+from gigawatch.topology.model import Device, Inventory, Kind, Rack, Role
+from gigawatch.topology.slots import gaps, in_force, taken_units
 
 _MOST = 100
 """More of one kind than this are not counted in one rack or row."""
@@ -51,45 +52,15 @@ class Fit:
 
 def free_in(inventory: Inventory, draw: Draw, today: dt.date) -> list[Free]:
     """What each rack has left, after what is promised."""
-    return [_free(inventory, rack, draw, today) for rack in inventory.racks]
+    taken = taken_units(inventory)
+    return [_free(inventory, rack, taken[rack.name], draw, today) for rack in inventory.racks]
 
 
-def active(reservation: Reservation, today: dt.date) -> bool:
-    """Whether a promise still holds."""
-    return not reservation.until or dt.date.fromisoformat(reservation.until) >= today
-
-
-def occupied(inventory: Inventory, rack: str) -> dict[int, str]:
-    """Unit -> what stands on it."""
-    found: dict[int, str] = {}
-    for node in inventory.nodes_in_rack[rack]:
-        found.update(dict.fromkeys(range(node.unit, node.unit + node.height), node.name))
-    for device in inventory.devices:
-        if device.rack == rack and device.unit:
-            found.update(dict.fromkeys(range(device.unit, device.unit + device.height), device.name))
-    return found
-
-
-def gaps(inventory: Inventory, rack: Rack) -> list[tuple[int, int]]:
-    """(lowest unit, units) of the free stretches of a rack, from the bottom."""
-    taken = occupied(inventory, rack.name)
-    found: list[tuple[int, int]] = []
-    start = 0
-    for unit in range(1, rack.units + 2):
-        free = unit <= rack.units and unit not in taken
-        if free and not start:
-            start = unit
-        elif not free and start:
-            found.append((start, unit - start))
-            start = 0
-    return found
-
-
-def _free(inventory: Inventory, rack: Rack, draw: Draw, today: dt.date) -> Free:
-    promised = [r for r in inventory.reservations if r.rack == rack.name and active(r, today)]
+def _free(inventory: Inventory, rack: Rack, taken: set[int], draw: Draw, today: dt.date) -> Free:
+    promised = [r for r in inventory.reservations if r.rack == rack.name and in_force(r, today)]
     nodes = inventory.nodes_in_rack[rack.name]
     watts = draw.watts.get(rack.name, 0.0) + sum(r.power_watts for r in promised)
-    stretches = gaps(inventory, rack)
+    stretches = gaps(rack.units, taken)
     promised_units = sum(r.units for r in promised)
     units = max(0, sum(length for _, length in stretches) - promised_units)
     used_ports = sum(node.ports for node in nodes) + sum(r.ports for r in promised)
@@ -112,9 +83,10 @@ class Placer:
         self.inventory, self.draw, self.today = inventory, draw, today
         promised: dict[str, float] = {}
         for reservation in inventory.reservations:
-            if active(reservation, today):
+            if in_force(reservation, today):
                 promised[reservation.rack] = promised.get(reservation.rack, 0.0) + reservation.power_watts
         self._promised = promised
+        self._taken = taken_units(inventory)
         feeds = {inventory.feed_of(d) for d in inventory.devices_with(Role.RACK_PDU)} - {""}
         self._losses = [frozenset[str](), *(frozenset((feed,)) for feed in sorted(feeds))]
         self._already = {frozenset(off): self._overloaded(off, {}) for off in self._losses}
@@ -154,14 +126,14 @@ class Placer:
                 yield Fit("rack", rack.name, 0, 0, f"is cooled by {rack.cooling}, not by {kind.cooling}")
                 continue
             count, limit = self._how_many(kind, rack)
-            stretches = gaps(self.inventory, rack)
+            stretches = gaps(rack.units, self._taken[rack.name])
             unit = next((start for start, length in stretches if length >= kind.units), 0) if count else 0
             yield Fit("rack", rack.name, count, unit, limit)
 
     def _how_many(self, kind: Kind, rack: Rack) -> tuple[int, str]:
-        free = _free(self.inventory, rack, self.draw, self.today)
+        free = _free(self.inventory, rack, self._taken[rack.name], self.draw, self.today)
         height = max(1, kind.units)
-        stretches = sum(length // height for _, length in gaps(self.inventory, rack))
+        stretches = sum(length // height for _, length in gaps(rack.units, self._taken[rack.name]))
         bounds: list[tuple[int, str]] = [
             (
                 min(stretches, free.units // height),
