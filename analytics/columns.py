@@ -58,6 +58,10 @@ class Columns:
             new = np.full((*self._shapes[name], extra), self._fill[name], self._dtype)
             self._arrays[name] = np.concatenate((array, new), axis=-1)
 
+    def clear(self) -> None:
+        """Drop all rows."""
+        self.take(np.zeros(0, np.intp))
+
     def take(self, rows: Ints) -> None:
         """Keep only these rows, in this order."""
         self._arrays = {name: array[..., rows] for name, array in self._arrays.items()}

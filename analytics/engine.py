@@ -64,7 +64,7 @@ class Engine:
             return outcome
         self._latest = tick.now
         for detector in self.detectors:
-            detector.fit(self.fleet)
+            detector.enrol(self.fleet)
             try:
                 outcome.verdicts[detector.name] = detector.observe(tick)
             except Exception as error:  # noqa: BLE001 - one broken detector must not silence the others
@@ -80,7 +80,7 @@ class Engine:
             rows = np.flatnonzero(roster.seen > self._latest - FORGET_AFTER)
             if len(rows) < len(roster):
                 for detector in self.detectors:
-                    detector.fit(self.fleet)
+                    detector.enrol(self.fleet)
                     detector.keep(level, rows)
                 roster.keep(rows)
                 changed = True
@@ -91,7 +91,7 @@ class Engine:
         header = {"fleet": self.fleet.dump(), "incidents": self.incidents.dump(), "latest": self._latest}
         arrays = {}
         for detector in self.detectors:
-            detector.fit(self.fleet)
+            detector.enrol(self.fleet)
             arrays.update({f"{detector.name}/{key}": array for key, array in detector.state().items()})
         return header, arrays
 

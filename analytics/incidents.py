@@ -22,7 +22,7 @@ SUPERSEDE = 300.0
 """A wider incident takes over narrower ones that opened less than this many seconds before it."""
 
 THERMAL = frozenset({"thermal_interface", "cold_plate", "coolant_loop", "inlet_air", "fan"})
-_WIDTH = {"gpu": 0, "node": 1, "rack": 2, "loop": 3, "feed": 4, "site": 5}
+_WIDTH = {"gpu": 0, "device": 0, "node": 1, "rack": 2, "loop": 3, "feed": 4, "switch": 4, "job": 4, "site": 5}
 
 
 @dataclass(slots=True)

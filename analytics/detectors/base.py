@@ -1,15 +1,20 @@
-"""What a detector is: state over rosters, one call per tick, a verdict."""
+"""What a detector is: state over rosters, one call per tick, a verdict.
+
+The verbs are scikit-learn's: `fit` learns a history from nothing, `partial_fit` takes in more of it,
+`score_samples` says what would be said about a tick without learning from it. The service uses `observe`, which
+judges a tick and then learns it, in one pass.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from analytics.columns import Columns, Floats, Ints
 from analytics.fleet import Fleet, Level, Tick
-from gigawatch.catalogue import Metric
+from gigawatch.catalogue import Metric, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +35,44 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """One observation behind a suspicion: a figure beside what it used to be and what peers show.
+
+    `signal` is the key of a signal or of a figure of the catalogue; `usual` the thing's own past, `peers` their
+    median now, `deviations` how many of its usual scatters (robust standard deviations) it is away from
+    whichever of the two counts; all in `unit`, None where unknown. `text` says what figures cannot, in a few words
+    ("the 7 others of the node did not move"). `speaks_for` names the cause that it supports where that is not
+    the suspicion's own.
+    """
+
+    signal: str
+    value: float
+    unit: Unit
+    usual: float | None = None
+    peers: float | None = None
+    deviations: float | None = None
+    text: str = ""
+    speaks_for: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Another cause that would look alike: how likely it is beside the named one (0 to 1), and why less so."""
+
+    cause: str
+    likelihood: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Suspicion:
     """Something is wrong with one thing, and why.
 
     `place` is the name of the thing (`node/gpuN` for a GPU), `key` its identity (the UUID of a GPU, else the
-    name); `gpus` are the rows it touches; `eta` the seconds until the first of them throttles, if known.
+    name); `gpus` are the rows it touches. `score` is 0 to 1. `eta` is the seconds until what is feared (the
+    first of them throttles, the breaker trips), `earliest` and `latest` its 90 % interval, `confidence` the
+    chance (0 to 1) that the named cause is right; None where unknown. `since` is when it began (Unix time, as
+    far as can be told).
     """
 
     cause: str
@@ -44,6 +82,12 @@ class Suspicion:
     gpus: tuple[int, ...]
     score: float
     eta: float | None = None
+    earliest: float | None = None
+    latest: float | None = None
+    since: float | None = None
+    confidence: float | None = None
+    evidence: tuple[Evidence, ...] = ()
+    rivals: tuple[Rival, ...] = ()
 
 
 @dataclass(slots=True)
@@ -74,7 +118,29 @@ class Detector(ABC):
         self._tables[name] = (level, columns)
         return columns
 
-    def fit(self, fleet: Fleet) -> None:
+    def fit(self, ticks: Iterable[Tick]) -> Self:
+        """Learn this history, oldest first, from nothing."""
+        for _, columns in self._tables.values():
+            columns.clear()
+        return self.partial_fit(ticks)
+
+    def partial_fit(self, ticks: Iterable[Tick]) -> Self:
+        """Learn more history; the same as observing every tick."""
+        for tick in ticks:
+            self.enrol(tick.fleet)
+            self.observe(tick)
+        return self
+
+    def score_samples(self, tick: Tick) -> Verdict:
+        """What this detector would say about a tick, scores first; nothing is learned from it."""
+        self.enrol(tick.fleet)
+        before = self.state()
+        try:
+            return self.observe(tick)
+        finally:
+            self.restore(before)
+
+    def enrol(self, fleet: Fleet) -> None:
         """Give every table a row for every thing of its level."""
         for level, columns in self._tables.values():
             columns.grow(len(fleet[level]))
@@ -119,4 +185,4 @@ class Detector(ABC):
 
     @abstractmethod
     def observe(self, tick: Tick) -> Verdict:
-        """Take in one tick and say what is abnormal. Called with rising `tick.now`, after `fit`."""
+        """Take in one tick and say what is abnormal. Called with rising `tick.now`, after `enrol`."""

@@ -14,11 +14,22 @@ CAUSES = (
     "coolant_loop",
     "inlet_air",
     "fan",
+    "pump",
+    "sensor",
     "power_path",
+    "power_supply",
+    "breaker",
+    "power_swing",
     "straggler",
+    "job",
+    "software",
+    "memory",
+    "link",
+    "switch",
+    "driver",
     "unknown",
 )
-SCOPES = ("gpu", "node", "rack", "loop", "feed", "site")
+SCOPES = ("gpu", "node", "rack", "loop", "feed", "device", "switch", "job", "site")
 HORIZONS = ("1h", "24h", "7d")
 
 

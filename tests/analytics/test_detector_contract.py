@@ -41,7 +41,7 @@ def fresh(tick: Tick) -> Tick:
 def play(detector: Detector, ticks: list[Tick]) -> list[Verdict]:
     verdicts = []
     for tick in ticks:
-        detector.fit(tick.fleet)
+        detector.enrol(tick.fleet)
         verdicts.append(detector.observe(fresh(tick)))
     return verdicts
 
@@ -103,6 +103,26 @@ def test_a_restart_from_saved_state_forgets_nothing(kind, make_plant):
     resumed.restore(saved)
     for left, right in zip(play(straight, ticks[70:]), play(resumed, ticks[70:]), strict=True):
         same(left, right)
+
+
+def test_a_history_learned_at_once_is_the_same_as_tick_by_tick(kind, make_plant):
+    ticks = recorded(make_plant(), 400)
+    stepwise, at_once = kind(), kind()
+    play(stepwise, ticks)
+    play(at_once, ticks[:20])
+    at_once.fit(map(fresh, ticks[:50])).partial_fit(map(fresh, ticks[50:]))
+    for key, array in stepwise.state().items():
+        np.testing.assert_array_equal(array, at_once.state()[key])
+
+
+def test_scoring_samples_says_what_observing_says_and_learns_nothing(kind, make_plant):
+    ticks = recorded(make_plant(), 400)
+    detector = kind().fit(map(fresh, ticks[:-1]))
+    before = detector.state()
+    said = detector.score_samples(fresh(ticks[-1]))
+    for key, array in detector.state().items():
+        np.testing.assert_array_equal(array, before[key])
+    same(said, play(detector, ticks[-1:])[0])
 
 
 def test_foreign_state_is_refused_and_leaves_the_detector_usable(kind, make_plant):
