@@ -1,0 +1,1 @@
+"""The univariate detector: how new is what one series does."""
