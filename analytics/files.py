@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,22 +14,61 @@ from analytics.columns import Floats
 from gigawatch.errors import FileError, UserError
 
 
-def read_table(path: Path, text: Sequence[str] | None = None) -> pd.DataFrame:
+def read_table(path: Path, text: Sequence[str] | None = None, empty: bool = False) -> pd.DataFrame:
     """A CSV (or .parquet) file with a header; `text` columns stay text (None: all of them).
 
+    `empty` says whether it may have no rows.
     Raises FileError, one line, if it cannot be read. Row i of a CSV stands in line i + 2.
     """
     if path.suffix == ".parquet":
-        return _read_parquet(path)
-    header = _header(path)
-    if len(set(header)) != len(header):
-        twice = next(name for name in header if header.count(name) > 1)
-        raise FileError(path, f"column '{twice}'", "stands twice", "keep one of the two", 1)
+        return _read_parquet(path, empty)
+    header = csv_header(path)
     as_text = dict.fromkeys(header if text is None else [name for name in text if name in header], str)
-    try:
-        frame = pd.read_csv(
+    frame: pd.DataFrame = _careful(
+        path,
+        lambda: pd.read_csv(
             path, dtype=as_text, keep_default_na=text is not None, skip_blank_lines=False, low_memory=False
+        ),
+    )
+    _check_width(path, frame)
+    if frame.empty and not empty:
+        raise FileError(path, "", "has a header and no rows", "add rows")
+    return frame
+
+
+def csv_chunks(path: Path, columns: Sequence[str], text: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+    """These columns of a CSV file, `rows` at a time; `text` columns stay text. Errors as in `read_table`.
+
+    The index goes on from chunk to chunk: row i stands in line i + 2.
+    """
+    header, wanted = csv_header(path), set(columns)
+    reader = _careful(
+        path,
+        lambda: pd.read_csv(
+            path, dtype=dict.fromkeys([name for name in text if name in header], str),
+            skip_blank_lines=False, low_memory=False, chunksize=rows,
+        ),
+    )  # fmt: skip
+    with reader:
+        while True:
+            frame = _careful(path, lambda: next(reader, None))
+            if frame is None:
+                return
+            _check_width(path, frame)
+            yield frame[[name for name in frame.columns if name in wanted]]
+
+
+def _check_width(path: Path, frame: pd.DataFrame) -> None:
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise FileError(
+            path, "", "has more fields than the header names", "give every row the same columns", 2
         )
+
+
+def _careful(path: Path, work: Callable[[], Any]) -> Any:
+    """Do a piece of reading; what goes wrong becomes one line."""
+    try:
+        return work()
     except UnicodeDecodeError as error:
         raise FileError(path, "", f"is not UTF-8 text (byte {error.start})", "save it as UTF-8 CSV") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OverflowError) as error:
@@ -38,13 +78,15 @@ def read_table(path: Path, text: Sequence[str] | None = None) -> pd.DataFrame:
         ) from None
     except OSError as error:
         raise FileError(path, "", f"cannot be read ({error.strerror})", "check the path") from None
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise FileError(
-            path, "", "has more fields than the header names", "give every row the same columns", 2
-        )
-    if frame.empty:
-        raise FileError(path, "", "has a header and no rows", "add rows")
-    return frame
+
+
+def csv_header(path: Path) -> list[str]:
+    """The names in the first line of a CSV file, each once."""
+    header = _header(path)
+    if len(set(header)) != len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise FileError(path, f"column '{twice}'", "stands twice", "keep one of the two", 1)
+    return header
 
 
 def _header(path: Path) -> list[str]:
@@ -62,25 +104,28 @@ def _header(path: Path) -> list[str]:
     return header
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path, empty: bool) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path)
     except ImportError:
-        raise UserError(f"{path}: reading Parquet needs pyarrow; install it, or give a CSV file") from None
+        raise UserError(
+            f"{path}: reading Parquet needs pyarrow (pip install 'gigawatch[analytics]'); or give a CSV file"
+        ) from None
     except OSError as error:
         raise FileError(path, "", f"cannot be read ({error.strerror or error})", "check the path") from None
     except Exception as error:  # noqa: BLE001 - each Parquet engine has error classes of its own
         raise FileError(path, "", f"is not a Parquet file ({str(error)[:120]})", "check the file") from None
-    if frame.empty:
+    if frame.empty and not empty:
         raise FileError(path, "", "has no rows", "add rows")
     return frame.reset_index(drop=True)
 
 
-def require(path: Path, frame: pd.DataFrame, columns: Sequence[str]) -> None:
-    """FileError naming the first of these columns that is missing."""
+def require(path: Path, frame: pd.DataFrame | Sequence[str], columns: Sequence[str]) -> None:
+    """FileError naming the first of these columns that is missing from a table (or from these names)."""
+    names = list(frame.columns) if isinstance(frame, pd.DataFrame) else list(frame)
     for column in columns:
-        if column not in frame.columns:
-            there = ", ".join(map(str, frame.columns))[:200]
+        if column not in names:
+            there = ", ".join(map(str, names))[:200]
             raise FileError(path, f"column '{column}'", "is missing", f"the file has: {there}", 1)
 
 
@@ -103,7 +148,7 @@ def numbers(path: Path, frame: pd.DataFrame, column: str) -> Floats:
             f"column '{column}'",
             f"'{shown}' is not a finite number",
             "write a number such as 41.5",
-            row + 2,
+            int(raw.index[row]) + 2,
         )
     return values
 
@@ -132,6 +177,6 @@ def times(path: Path, frame: pd.DataFrame, column: str = "timestamp") -> Floats:
             f"column '{column}'",
             f"'{shown}' is not a time",
             "write Unix seconds or ISO 8601 such as 2026-01-31T12:00:00Z",
-            row + 2,
+            int(raw.index[row]) + 2,
         )
     return seconds

@@ -1,104 +1,30 @@
-"""A recorded fleet (CSV or Parquet, one row per time and GPU) as ticks, and what the engine says about it."""
+"""A recorded fleet, played through the engine: every finding, and what is needed to judge them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from analytics.columns import Floats, Ints
 from analytics.detectors import detector_classes
 from analytics.engine import Engine
-from analytics.files import numbers, read_table, require, times
-from analytics.fleet import IDENTITY, Fleet, Level, Tick
+from analytics.fleet import Fleet, Level, Tick
 from analytics.incidents import Incident
-from analytics.signals import ESSENTIAL, SIGNALS
-from gigawatch.errors import FileError
+from analytics.recording import LABEL_COLUMNS, Recording, open_recording
 
-LABEL_COLUMNS = ("site", "hall", "row", "rack", "node", "gpu", "uuid", "loop", "job", "job_id", "workload")
+__all__ = ["LABEL_COLUMNS", "Finding", "Forecast", "Recording", "Replay", "open_recording", "replay"]
 _ETA_STEP = 0.2
 """A forecast that moved by this share is reported again."""
-
-
-@dataclass(slots=True)
-class Recording:
-    """A file as columns sorted by time; `rows` gives the GPU of every row (-1: the row is about no GPU)."""
-
-    path: Path
-    fleet: Fleet
-    seconds: Floats
-    columns: dict[str, Floats]
-    rows: dict[Level, Ints]
-
-    @property
-    def duration(self) -> float:
-        """Seconds from the first row to the last."""
-        return float(self.seconds[-1] - self.seconds[0])
-
-    def ticks(self) -> Iterator[Tick]:
-        """One tick per time, oldest first."""
-        edges = np.flatnonzero(np.diff(self.seconds)) + 1
-        starts = np.concatenate(([0], edges))
-        ends = np.concatenate((edges, [len(self.seconds)]))
-        for start, end in zip(starts, ends, strict=True):
-            tick = Tick(float(self.seconds[start]), self.fleet)
-            for signal in SIGNALS:
-                if signal.column not in self.columns:
-                    continue
-                values = np.full(len(self.fleet[signal.level]), np.nan)
-                rows = self.rows[signal.level][start:end]
-                cells = self.columns[signal.column][start:end]
-                use = (rows >= 0) & np.isfinite(cells)
-                values[rows[use]] = cells[use]
-                tick.values[signal.key] = values  # noqa: PD011 - a dictionary, no data frame
-            yield tick
-
-
-def read_recording(path: Path) -> Recording:
-    """Load a recorded fleet. FileError, one line, names file, line and column of the first thing wrong."""
-    frame = read_table(path, text=("timestamp", *LABEL_COLUMNS))
-    require(path, frame, ("timestamp", "uuid", *(signal.column for signal in ESSENTIAL)))
-    seconds = times(path, frame)
-    for label in LABEL_COLUMNS:
-        if label in frame.columns:
-            frame[label] = frame[label].fillna("").astype(str)
-    twice = pd.DataFrame({"t": seconds, "uuid": frame["uuid"]}).duplicated() & (frame["uuid"] != "")
-    if twice.any():
-        line = int(np.argmax(twice.to_numpy())) + 2
-        raise FileError(
-            path, "column 'timestamp'", "a second row for this GPU and time", "keep one of the two", line
-        )
-    columns = {s.column: numbers(path, frame, s.column) for s in SIGNALS if s.column in frame.columns}
-    order = np.argsort(seconds, kind="stable")
-    fleet = Fleet()
-    job = next((name for name in ("job_id", "job", "workload") if name in frame.columns), None)
-    if job is not None and job != "job":
-        frame["job"] = frame[job]
-    rows = {level: _enrol(frame, fleet, level)[order] for level in Level}
-    return Recording(path, fleet, seconds[order], {k: v[order] for k, v in columns.items()}, rows)
-
-
-def _enrol(frame: pd.DataFrame, fleet: Fleet, level: Level) -> Ints:
-    own = IDENTITY[level]
-    if own not in frame.columns:
-        return np.full(len(frame), -1, np.intp)
-    codes, names = pd.factorize(frame[own])
-    first = frame.drop_duplicates(own).set_index(own, drop=False)
-    known = [label for label in fleet[level].labels if label in first.columns]
-    keys = [name for name in names if name]
-    labels = [{str(k): str(v) for k, v in row.items()} for row in first.loc[keys, known].to_dict("records")]
-    found = fleet[level].rows(keys, labels)
-    by_code = np.full(len(names), -1, np.intp)
-    by_code[[i for i, name in enumerate(names) if name]] = found
-    return by_code[codes]
+_TRACK_STEP = 0.02
+"""A forecast whose moment moved by this share of the time left is kept for the evaluation."""
+_PLACES = ("node", "rack", "loop")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One row of the findings file."""
+    """One row of the findings file. `silent`: nobody is called for it (maintenance, marked as known)."""
 
     timestamp: float
     entity: str
@@ -107,16 +33,40 @@ class Finding:
     eta: float | None
     incident: str
     gpus: tuple[str, ...]
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What an incident foretold at a moment: seconds until the failure and their 90 % interval, if any."""
+
+    timestamp: float
+    eta: float
+    earliest: float | None
+    latest: float | None
 
 
 @dataclass(slots=True)
 class Replay:
-    """Everything the engine said about a recording."""
+    """Everything the engine said about a recording, and how much it was shown."""
 
     findings: list[Finding] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     ticks: int = 0
     points: int = 0
+    gpu_seconds: float = 0.0
+    """Time covered by rows that were really there."""
+    step: float = 0.0
+    """Seconds between ticks (median)."""
+    first: float = 0.0
+    last: float = 0.0
+    seconds_spent: float = 0.0
+    """Processor time of reading and scoring."""
+    detector_seconds: float = 0.0
+    forecasts: dict[str, list[Forecast]] = field(default_factory=dict)
+    """By incident, oldest first."""
+    places: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Node, rack and loop of every GPU, by UUID."""
 
     @property
     def incidents(self) -> dict[str, Finding]:
@@ -126,22 +76,64 @@ class Replay:
             first.setdefault(finding.incident, finding)
         return first
 
+    @property
+    def duration(self) -> float:
+        """Seconds from the first tick to the last."""
+        return self.last - self.first
 
-def replay(recording: Recording) -> Replay:
+
+def new_engine(fleet: Fleet) -> Engine:
+    """An engine with all detectors that take part in backtests."""
+    return Engine([new() for new in detector_classes() if new.suspects], fleet)
+
+
+def replay(recording: Recording, engine: Engine | None = None) -> Replay:
     """Run all detectors over the recording, in time order, without knowing what comes next."""
-    detectors = [new() for new in detector_classes() if new.suspects]
-    engine, result = Engine(detectors, recording.fleet), Replay()
+    engine = engine or new_engine(recording.fleet)
+    result = Replay()
+    began = time.process_time()
+    moments: list[float] = []
     told: dict[str, float | None] = {}
     for tick in recording.ticks():
+        before = time.process_time()
         outcome = engine.run(tick)
-        result.ticks += 1
-        result.points += sum(int(np.isfinite(values).sum()) for values in tick.values.values())  # noqa: PD011 - same
-        result.errors += [f"{name}: {problem}" for name, problem in outcome.failed.items()]
+        result.detector_seconds += time.process_time() - before
+        moments.append(tick.now)
+        result.points += _points(tick)
+        result.errors += [
+            text
+            for name, problem in outcome.failed.items()
+            if (text := f"{name}: {problem}") not in result.errors
+        ]
         for incident in outcome.incidents:
-            if incident.name not in told or _moved(told[incident.name], incident.eta):
-                told[incident.name] = incident.eta
-                result.findings.append(_finding(tick.now, incident))
+            _note(tick.now, incident, told, result)
+    result.findings.sort(key=_order)
+    result.ticks = len(moments)
+    result.seconds_spent = time.process_time() - began
+    result.step = float(np.median(np.diff(moments))) if len(moments) > 1 else 0.0
+    result.gpu_seconds = result.step * sum(recording.present)
+    if moments:
+        result.first, result.last = moments[0], moments[-1]
+    gpus = recording.fleet[Level.GPU]
+    rows = zip(gpus.keys, *(gpus.labels[label] for label in _PLACES), strict=True)
+    result.places = {uuid: dict(zip(_PLACES, where, strict=True)) for uuid, *where in rows}
     return result
+
+
+def _points(tick: Tick) -> int:
+    return sum(int(np.count_nonzero(values == values)) for values in tick.values.values())
+
+
+def _note(now: float, incident: Incident, told: dict[str, float | None], result: Replay) -> None:
+    name, eta = incident.name, incident.eta
+    if name not in told or _moved(told[name], eta):
+        told[name] = eta
+        result.findings.append(_finding(now, incident))
+    if eta is None:
+        return
+    track = result.forecasts.setdefault(name, [])
+    if not track or abs(now + eta - track[-1].timestamp - track[-1].eta) > _TRACK_STEP * eta:
+        track.append(Forecast(now, eta, incident.earliest, incident.latest))
 
 
 def _moved(before: float | None, now: float | None) -> bool:
@@ -153,4 +145,40 @@ def _moved(before: float | None, now: float | None) -> bool:
 def _finding(now: float, incident: Incident) -> Finding:
     eta = None if incident.eta is None else round(incident.eta, 1)
     score = round(incident.score, 4)
-    return Finding(now, incident.entity, incident.cause, score, eta, incident.name, tuple(incident.gpus))
+    return Finding(
+        now, incident.entity, incident.cause, score, eta, incident.name, tuple(incident.gpus),
+        bool(incident.known),
+    )  # fmt: skip
+
+
+def _order(finding: Finding) -> tuple[float, str]:
+    return finding.timestamp, finding.incident
+
+
+def combined(parts: Iterable[Replay]) -> Replay:
+    """What was said about parts of one fleet, as if it had been one."""
+    every = list(parts)
+    whole = Replay(
+        findings=sorted((f for part in every for f in part.findings), key=_order),
+        errors=sorted({e for part in every for e in part.errors}),
+        ticks=max((part.ticks for part in every), default=0),
+        points=sum(part.points for part in every),
+        gpu_seconds=sum(part.gpu_seconds for part in every),
+        step=float(np.median([part.step for part in every])) if every else 0.0,
+        first=min((part.first for part in every if part.ticks), default=0.0),
+        last=max((part.last for part in every), default=0.0),
+        seconds_spent=sum(part.seconds_spent for part in every),
+        detector_seconds=sum(part.detector_seconds for part in every),
+    )
+    for part in every:
+        whole.forecasts.update(part.forecasts)
+        whole.places.update(part.places)
+    return whole
+
+
+def rows_of(result: Replay) -> Iterator[tuple[object, ...]]:
+    """The findings as rows of the findings file, header first."""
+    yield ("timestamp", "entity", "cause", "score", "eta_seconds", "incident")
+    for f in result.findings:
+        eta = "" if f.eta is None else f"{f.eta:g}"
+        yield (f"{f.timestamp:.3f}".rstrip("0").rstrip("."), f.entity, f.cause, f.score, eta, f.incident)

@@ -1,0 +1,1 @@
+"""Work over months of history: parts, workers, saved results, and what is learned."""
