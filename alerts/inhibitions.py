@@ -223,6 +223,54 @@ INHIBITIONS = (
         ("model",),
     ),
     Inhibition(
+        "gpu-errors",
+        "the driver's own word comes before what is foretold from it",
+        (
+            "GpuEccUncorrected",
+            "GpuEccStorm",
+            "GpuRowRemapFailed",
+            "GpuRowRemapPending",
+            "GpuRowsRemapped",
+            "GpuSramWornOut",
+            "GpuMemorySparesUsedUp",
+            "GpuXidReset",
+            "GpuXidHardware",
+            "GpuXidContained",
+            "GpuNvlinkDown",
+            "GpuNvlinkErrors",
+            "GpuPcieLinkDegraded",
+        ),
+        ("site", "node", "gpu"),
+        ("gpu",),
+    ),
+    Inhibition(
+        "port-errors",
+        "a port that counts its errors comes before what is foretold from them",
+        ("IbPortDown", "IbPortFlapping", "IbPortErrors"),
+        _NODE,
+        ("node",),
+    ),
+    Inhibition(
+        "psu", "a supply that says it failed comes before what that means", ("PsuLost",), _NODE, ("node",)
+    ),
+    Inhibition(
+        "pump-stopped", "a pump that stands comes before weak flow", ("PumpStopped",), _LOOP, ("loop",)
+    ),
+    Inhibition(
+        "breaker-now",
+        "a breaker at its limit comes before one that will be",
+        ("BreakerNearLimit", "BreakerLoadHigh", "BreakerTripped", "RackOverBudget"),
+        ("site", "rack"),
+        ("rack",),
+    ),
+    Inhibition(
+        "breaker-here",
+        "a breaker at its limit comes before one that will be",
+        ("BreakerNearLimit", "BreakerLoadHigh", "BreakerTripped"),
+        ("site", "device"),
+        ("device",),
+    ),
+    Inhibition(
         "incident-gpu",
         "a finding explains the trends it was made from",
         ("ThermalInterfaceWear",),

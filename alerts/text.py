@@ -43,6 +43,8 @@ class Fact:
     """How a plain figure is written."""
     missing: str = "0"
     """What stands there if there is no figure."""
+    valued: bool = False
+    """A list says the value of each as well."""
 
     def prometheus(self) -> str:
         """Template of a rule file. An answer without series shows as `none` or `0`."""
@@ -51,7 +53,11 @@ class Fact:
         if self.lists:
             # The comma stands before every name but the first.
             item = f"{{{{ if $i }}}}, {{{{ end }}}}{{{{ $s.Labels.{self.lists} }}}}"
-            return f"{{{{ range $i, $s := {call} }}}}{item}{{{{ else }}}}none{{{{ end }}}}"
+            if self.valued:
+                name = f'{{{{ $s.Labels.{self.lists} | reReplaceAll "_" " " }}}}'
+                item = f"{{{{ if $i }}}}, {{{{ end }}}}{name} by {{{{ $s.Value | {self.shown} }}}}"
+            missing = self.missing if self.valued else "none"
+            return f"{{{{ range $i, $s := {call} }}}}{item}{{{{ else }}}}{missing}{{{{ end }}}}"
         if self.money:
             figure = '${{ . | first | value | printf "%.2f" }}'
             other = "" if self.sentence else "{{ else }}an unknown sum"
@@ -245,6 +251,47 @@ FACTS = {
         ("incident",),
         "",
         "the GPUs it touches",
+    ),
+    "incident_age": _duration(
+        f"time() - max({findings.INCIDENT_ONSET.name}{{incident=%q}})",
+        ("incident",),
+        "the time since it began",
+        "an unknown time",
+    ),
+    "incident_deviation": Fact(
+        f"max by (signal) ({findings.INCIDENT_DEVIATION.name}{{incident=%q}})",
+        ("incident",),
+        "signal",
+        "the signal and how far it is",
+        shown="humanizePercentage",
+        missing="no figure that has a past",
+        valued=True,
+    ),
+    "incident_confidence": Fact(
+        f"max({findings.INCIDENT_CONFIDENCE.name}{{incident=%q}})",
+        ("incident",),
+        "",
+        "how sure it is",
+        shown="humanizePercentage",
+        missing="nobody knows how",
+    ),
+    "incident_eta": _duration(
+        f'min({findings.INCIDENT_ETA.name}{{incident=%q,bound="expected"}})',
+        ("incident",),
+        "the time that is left",
+        _NO_TREND,
+    ),
+    "incident_eta_early": _duration(
+        f'min({findings.INCIDENT_ETA.name}{{incident=%q,bound="early"}})',
+        ("incident",),
+        "the time that is surely left",
+        _NO_TREND,
+    ),
+    "incident_children": Fact(
+        f"max({findings.INCIDENT_CHILDREN.name}{{incident=%q}})",
+        ("incident",),
+        "",
+        "the number of narrower findings",
     ),
     "processes_down": Fact(
         f"group by (process) ({own.PROCESS_UP.name} == 0)", (), "process", "the parts that are down"

@@ -32,6 +32,12 @@ def _configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--pager", metavar="URL", help="local pager whose open pages the overview shows")
     parser.add_argument(
+        "--analytics", metavar="URL", help="analytics service whose findings are shown and can be marked"
+    )
+    parser.add_argument(
+        "--web-config", type=Path, metavar="FILE", help="TLS and basic auth, in the format of Prometheus"
+    )
+    parser.add_argument(
         "--dashboards",
         type=Path,
         metavar="DIR",
@@ -62,17 +68,20 @@ def _configure(parser: ArgumentParser) -> None:
 
 def _run(args: Namespace) -> int:
     from dashboards.viewer import Settings, build_app
-    from gigawatch.serving import serve
+    from gigawatch.serving import load_web_config, serve
 
     if not args.dashboards.is_dir():
         raise UserError(
             f"--dashboards: '{args.dashboards}' is not a folder; generate dashboards with: gigawatch build"
         )
+    web = load_web_config(args.web_config) if args.web_config else None
     settings = Settings(
         dashboards=args.dashboards,
         prometheus=args.prometheus,
         alertmanager=args.alertmanager,
         pager=args.pager,
+        analytics=args.analytics,
+        trust_user=web is not None and not web.authorized(""),
         runbooks=args.runbooks,
         scrape_interval=args.scrape_interval,
         deadline=args.timeout,
@@ -80,7 +89,7 @@ def _run(args: Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    running = serve(build_app(settings), args.listen)
+    running = serve(build_app(settings), args.listen, web)
     print(f"viewer on {running.url}/", flush=True)
     stop.wait()
     running.close()

@@ -42,6 +42,7 @@ from alerts.rules import (
     power_redundancy,
     power_supplies,
     predictive,
+    predictive_parts,
     readings,
     room,
     storage,
@@ -83,7 +84,7 @@ _GROUPS: MappingProxyType[str, tuple[ModuleType, ...]] = MappingProxyType(
             room,
         ),
         "tokens": (inference_health, inference_load, tokens, training, training_lost),
-        "predictive": (predictive,),
+        "predictive": (predictive, predictive_parts),
         "pipeline": (
             pipeline_processes,
             pipeline_sources,

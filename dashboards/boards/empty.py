@@ -35,6 +35,7 @@ EMPTY_OK: dict[tuple[str, str], str] = {
     (FLEET, "Firing alerts"): _NO_ALERT,
     (FLEET, "Incidents by cause"): _NO_INCIDENT,
     (RACK, "Firing alerts"): _NO_ALERT,
+    (RACK, "Nodes"): "a score is said only where something is unusual",
     (NODE, "Firing alerts"): _NO_ALERT,
     (FACILITY, "Firing alerts"): _NO_ALERT,
     (ALARMS, "Firing alerts"): _NO_ALERT,
@@ -92,7 +93,8 @@ EMPTY_OK: dict[tuple[str, str], str] = {
     (PIPELINE, "Readings left out"): "lists only values that were left out",
     (PIPELINE, "Poll errors by reason"): "lists only polls that failed",
     (PIPELINE, "Poll errors"): "lists only polls that failed",
-    (PREDICT, "Incidents by cause"): _NO_INCIDENT,
+    (PREDICT, "Findings by cause"): _NO_INCIDENT,
+    (PREDICT, "What marks have taught"): "nothing has been marked yet",
     (PREDICT, "Time to throttle"): _NO_TREND,
     (PREDICT, "Failure risk"): _NO_TREND,
     **{

@@ -9,9 +9,9 @@ from dashboards.boards.common import (
     SITE,
     SITE_VARIABLE,
     incidents_open,
-    incidents_table,
     or_zero,
 )
+from dashboards.boards.predict_findings import findings_table, learned_table
 from dashboards.model import Board, Section
 from dashboards.panels import Column, Line, alarm, rising, stat, table, timeseries
 from dashboards.places import PREDICT as UID
@@ -121,7 +121,7 @@ def _worst() -> Section:
     return Section(
         "What is getting worse",
         (
-            incidents_table(12, 8),
+            findings_table(),
             table(
                 "Time to throttle",
                 "Which GPUs slow down next if nothing is done? The soonest stands first.",
@@ -134,7 +134,7 @@ def _worst() -> Section:
                 ),
                 nothing="No GPU is on its way to slowdown",
                 width=12,
-                height=8,
+                height=9,
                 sort="Throttles in",
                 hide=("uuid",),
             ),
@@ -175,6 +175,7 @@ def _worst() -> Section:
                 descending=True,
                 hide=("uuid",),
             ),
+            learned_table(),
             table(
                 "Highest anomaly scores",
                 "Which signals behave unlike themselves or their peers now? 0 is ordinary, 1 is certain.",

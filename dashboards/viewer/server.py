@@ -12,6 +12,7 @@ from typing import Any
 
 from dashboards.viewer.assets import SECURITY, Assets
 from dashboards.viewer.boards import Shelf
+from dashboards.viewer.findings import Findings
 from dashboards.viewer.proxy import PrometheusProxy
 from dashboards.viewer.upstream import Upstream, UpstreamError
 from gigawatch import package_version
@@ -22,12 +23,15 @@ _RUNBOOK = re.compile(r"[A-Za-z0-9_-]{1,80}(\.md)?")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one viewer shows. Times are in seconds; pager and Alertmanager are optional."""
+    """What one viewer shows. Times are in seconds; pager, Alertmanager and analytics are optional."""
 
     dashboards: Path
     prometheus: str
     alertmanager: str | None = None
     pager: str | None = None
+    analytics: str | None = None
+    trust_user: bool = False
+    """The server checks names and passwords, so that a mark may bear the name of who gave it."""
     runbooks: Path | None = None
     scrape_interval: float = 5.0
     deadline: float = 10.0
@@ -39,7 +43,7 @@ def build_app(settings: Settings) -> App:
     viewer = _Viewer(settings)
     app = App(ready=lambda: not viewer.shelf.problems() or bool(viewer.shelf.boards()))
     page = viewer.page
-    for path in ("/", "/d/", "/runbooks/"):
+    for path in ("/", "/d/", "/runbooks/", "/findings"):
         app.route("GET", path, page)
     app.route("GET", "/static/", viewer.static)
     app.route("GET", "/favicon.ico", lambda _: viewer.assets.respond("icon.svg"))
@@ -49,6 +53,9 @@ def build_app(settings: Settings) -> App:
     app.route("GET", "/api/dashboards/", viewer.one_board)
     app.route("GET", "/api/overview", viewer.overview)
     app.route("GET", "/api/runbooks/", viewer.runbook)
+    for path in ("/api/incidents", "/api/incidents/", "/api/feedback"):
+        app.route("GET", path, viewer.findings.read)
+    app.route("POST", "/api/incidents/", viewer.findings.mark)
     app.route("GET", "/api/prom/", viewer.prometheus.single)
     app.route("POST", "/api/prom/", viewer.prometheus.single)
     app.route("POST", "/api/prom/batch", viewer.prometheus.batch)
@@ -71,10 +78,14 @@ class _Viewer:
         )
         self._pager = Upstream("the pager", settings.pager, settings.deadline) if settings.pager else None
         self.prometheus = PrometheusProxy(self._prometheus, queries)
+        analytics = settings.analytics
+        self.findings = Findings(
+            Upstream("analytics", analytics, settings.deadline) if analytics else None, settings.trust_user
+        )
 
     def page(self, request: Request) -> Response:
         """One page for all addresses; its script reads the address and draws. Unknown boards get 404."""
-        if request.path != "/":
+        if request.path not in ("/", "/findings"):
             _, folder, name = request.path.split("/", 2)
             known = self._runbook(name) if folder == "runbooks" else self.shelf.get(name.split("/")[0])
             if known is None:
@@ -96,6 +107,8 @@ class _Viewer:
                 "prometheus": self.settings.prometheus,
                 "alertmanager": self.settings.alertmanager,
                 "pager": self.settings.pager,
+                "findings": self.settings.analytics is not None,
+                "named": self.settings.trust_user,
             }
         )
 

@@ -1,11 +1,11 @@
-"""A service that the viewer asks: Prometheus, Alertmanager or the pager. Each question has a deadline."""
+"""A service that the viewer asks: Prometheus, Alertmanager, pager or analytics. Each has a deadline."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlencode, urlsplit
 
 from gigawatch.errors import UserError
@@ -64,13 +64,21 @@ class Upstream:
         """Body of a POST of form fields, which unlike a URL may be long; raises UpstreamError."""
         return self._ask("POST", self._base + path, urlencode(params).encode())
 
-    def _ask(self, method: str, target: str, body: bytes | None) -> bytes:
+    def post_json(self, path: str, value: object, more: Mapping[str, str]) -> bytes:
+        """Body of a POST of JSON with `more` headers; raises UpstreamError."""
+        headers = {"Content-Type": "application/json", **more}
+        return self._ask("POST", self._base + path, json.dumps(value).encode(), headers)
+
+    def _ask(
+        self, method: str, target: str, body: bytes | None, more: Mapping[str, str] | None = None
+    ) -> bytes:
         end = self._clock() + self._deadline
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=self._deadline)
         headers = {"Accept": "application/json", "Connection": "close"}
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
+        headers.update(more or {})
         try:
             connection.request(method, target, body, headers)
             socket = connection.sock  # getresponse() hands it to the response and forgets it
@@ -118,8 +126,8 @@ class Upstream:
     def _refusal(self, status: int, body: bytes) -> UpstreamError:
         try:
             document = json.loads(body)
-            kind, message = str(document["errorType"]), str(document["error"])
-        except (ValueError, KeyError, TypeError):
+            kind, message = str(document.get("errorType", "bad_data")), str(document["error"])
+        except (ValueError, KeyError, TypeError, AttributeError):
             kind = "unavailable" if status >= 500 else "bad_data"
             message = f"{self.name} at {self.url} answered with HTTP status {status}"
         return UpstreamError(kind, message, 400 if status < 500 else 502)

@@ -65,3 +65,11 @@ export async function variableValues(text, range, signal) {
   }
   throw new Error(`this variable query is not understood: ${text}`);
 }
+
+// Says that a finding is right, wrong or known. The header tells the server that this page asks, no other.
+export const markIncident = (name, mark) =>
+  ask(`/api/incidents/${encodeURIComponent(name)}/mark`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Gigawatch-Request": "mark" },
+    body: JSON.stringify(mark),
+  });

@@ -4,6 +4,7 @@ import { getJson } from "./api.js";
 import { Board } from "./board.js";
 import { brand, themeButton } from "./controls.js";
 import { h, icon, put } from "./dom.js";
+import { Findings } from "./findings.js";
 import { markdown } from "./markdown.js";
 import { Overview } from "./overview.js";
 
@@ -48,6 +49,7 @@ async function runbook(name) {
 async function start() {
   const wanted = /^\/runbooks\/([^/]+)/.exec(location.pathname)?.[1];
   if (wanted !== undefined) return runbook(wanted);
+  if (location.pathname === "/findings") return new Findings(await getJson("/api/config"), root).start();
   const uid = /^\/d\/([^/]+)/.exec(location.pathname)?.[1];
   const [config, boards] = await Promise.all([getJson("/api/config"), getJson("/api/dashboards")]);
   if (uid === undefined) return new Overview(boards, config, root).start();

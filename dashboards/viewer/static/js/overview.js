@@ -27,6 +27,7 @@ export class Overview {
         h("span", { class: "crumb" }, icon("right")),
         h("h1", {}, "Overview"),
         h("div", { class: "spacer" }),
+        this.config.findings && h("a", { class: "button", href: "/findings" }, icon("bell"), "Findings"),
         this.#outside(),
         themeButton(),
       ),

@@ -1,0 +1,1 @@
+"""Feedback: operators mark incidents right, wrong or known; thresholds and confidence learn from it."""
