@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -27,10 +27,17 @@ class PrometheusSettings(Strict):
     url: str = "http://127.0.0.1:9090"
     timeout: Duration = 10.0
     """Longest wait for one answer."""
+    compression: Literal["auto", "gzip", "none"] = "auto"
+    """Of answers; it saves network and costs processor time on both sides. auto: none on this machine."""
     token_file: Path | None = None
     username: str = ""
     password_file: Path | None = None
     ca_file: Path | None = None
+
+    @property
+    def packed(self) -> bool | None:
+        """Whether answers may come compressed; None leaves it to the client."""
+        return {"auto": None, "gzip": True, "none": False}[self.compression]
 
 
 class RiskSettings(Strict):
@@ -52,9 +59,13 @@ class Settings(Strict):
     save_every: Duration = 30.0
     warm_up: Duration = 900.0
     """How much history is read at the start, to know what is usual."""
+    catch_up: Duration = 3600.0
+    """How much missed time is read after an outage; what lies further back stays a gap."""
     shard: str = "0/1"
     inventory: Path | None = None
     """The site, for what is left of its capacity; without it no capacity is told."""
+    model: Path | None = None
+    """A model of nodes that `gigawatch analytics train` made; without it one is learned on the way."""
     risk: RiskSettings = RiskSettings()
 
 

@@ -178,6 +178,7 @@ def _commands(wanted: Wanted, layout: Layout, ports: dict[str, int], interval: f
             *gigawatch, "viewer", "--prometheus", prometheus_url, "--scrape-interval", step,
             "--alertmanager", f"http://127.0.0.1:{ports['alertmanager']}",
             "--pager", f"http://127.0.0.1:{ports['pager']}",
+            "--analytics", f"http://127.0.0.1:{ports['analytics']}",
             "--dashboards", str(layout.etc / "dashboards"), "--runbooks", str(layout.etc / "runbooks"),
             *listen("viewer"),
         ],

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import math
 import socket
 import threading
+import time
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from analytics.answers import Reader, Room
 from analytics.prometheus import AnswerError, Login, Prometheus, QueryError
-from analytics.source import Shard
+from analytics.shard import Shard
 from gigawatch.errors import UserError
 from gigawatch.serving import App, Response, serve
 
@@ -30,7 +34,8 @@ def answering():
 
     def handle(request):
         state["headers"] = request.headers
-        return Response(state["body"], "application/json", state["status"])
+        kind = {"Content-Encoding": "gzip"} if state.get("packed") else {}
+        return Response(state["body"], "application/json", state["status"], kind)
 
     app = App()
     app.route("POST", "/api/v1/query", handle)
@@ -42,7 +47,7 @@ def answering():
 @pytest.fixture
 def server(answering):
     url, state = answering
-    state.update(body=b"", status=200, headers={})
+    state.update(body=b"", status=200, headers={}, packed=False)
     return url, state
 
 
@@ -84,12 +89,138 @@ def test_other_answers_are_refused_in_one_line(server, body):
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def read(body: bytes, kind="vector"):
+    """An answer as the client reads it, without a server."""
+    room = Room()
+    room.put(body)
+    room.close()
+    return Reader().vector(room, "x") if kind == "vector" else Reader().matrix(room, "x", 100.0, 5.0, 4)
+
+
+@settings(max_examples=60, deadline=None)
 @given(body=st.binary(max_size=300))
-def test_any_bytes_are_an_answer_error(server, client, body):
-    server[1]["body"] = body
+def test_any_bytes_are_an_answer_error(body):
     with pytest.raises(AnswerError):
+        read(body)
+
+
+_DIGITS = st.text("0123456789", min_size=1, max_size=24)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(width=64) | st.floats(-1e6, 1e6) | st.integers(-(10**20), 10**20)
+                | st.tuples(_DIGITS, _DIGITS, st.integers(-30, 30)), min_size=1, max_size=40))  # fmt: skip
+@example([0.1 + 0.2, 5e-324, 1.7976931348623157e308, float("nan"), float("inf"), float("-inf"), -0.0])
+def test_numbers_are_what_python_reads(numbers):
+    texts = []
+    for n in numbers:
+        if isinstance(n, tuple):
+            texts.append(f"{n[0]}.{n[1]}e{n[2]:+03d}")
+        elif isinstance(n, float) and not math.isfinite(n):
+            texts.append("NaN" if math.isnan(n) else "+Inf" if n > 0 else "-Inf")
+        else:
+            texts += [repr(n), f"{n:e}", f"{float(n):g}"]
+    found = read(answer(texts)).values
+    wanted = np.array([float(text) for text in texts])
+    np.testing.assert_allclose(found, wanted, rtol=5e-16, atol=0)
+    short = [sum(c.isdigit() for c in text.split("e")[0]) <= 15 and "e" not in text for text in texts]
+    np.testing.assert_array_equal(found[short], wanted[short])
+
+
+def compact(result, **more):
+    data = {"resultType": "vector", "result": result}
+    return json.dumps({"status": "success", "data": data, **more}, separators=(",", ":")).encode()
+
+
+LAYOUTS = {
+    "spaces": lambda r: json.dumps({"status": "success", "data": {"resultType": "vector", "result": r}}),
+    "lines": lambda r: json.dumps({"data": {"result": r, "resultType": "vector"}, "status": "success"},
+                                  indent=1),
+    "raw": lambda r: json.dumps({"status": "success", "data": {"resultType": "vector", "result": r}},
+                                ensure_ascii=False, separators=(",", ":")),
+    "stats": lambda r: compact(r, stats={"seriesFetched": "2", "executionTimeMsec": 3}).decode() + "\n",
+    "infos": lambda r: compact(r, infos=["PromQL info: x"], isPartial=False).decode(),
+    "values first": lambda r: compact([{"value": i["value"], "metric": i["metric"]} for i in r]).decode(),
+    "bare numbers": lambda r: compact([{**i, "value": [i["value"][0], float(i["value"][1])]}
+                                       for i in r]).decode(),
+    "a decoy": lambda r: compact(r, stats={"result": [{"metric": {}, "value": [1, "666"]}]}).decode(),
+}  # fmt: skip
+_LABELS = st.dictionaries(
+    st.text(max_size=8), st.text(max_size=12) | st.just('"}],"value":[1,"2"]'), max_size=4
+)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@settings(max_examples=12, deadline=None)
+@given(labels=st.lists(_LABELS, max_size=5))
+@example(labels=[{"a\\": 'b"}', "metric": "{"}, {}, {"é": "\u0000"}])
+def test_any_layout_gives_the_right_labels_and_values(layout, labels):
+    result = [{"metric": one, "value": [1.5, f"{i}.5"]} for i, one in enumerate(labels)]
+    found = read(LAYOUTS[layout](result).encode())
+    assert list(found.series.labels) == labels
+    np.testing.assert_array_equal(found.values, [i + 0.5 for i in range(len(labels))])
+
+
+@settings(max_examples=150, deadline=None)
+@given(at=st.integers(0, 400), byte=st.integers(0, 255), cut=st.booleans())
+def test_a_damaged_answer_is_never_read_as_another(at, byte, cut):
+    body = bytearray(answer([1, 2.5, "NaN", 4]))
+    at %= len(body)
+    body[at:] = b"" if cut else bytes([byte]) + body[at + 1 :]
+    try:
+        wanted = [float(item["value"][1]) for item in json.loads(bytes(body))["data"]["result"]]
+    except (ValueError, KeyError, TypeError, IndexError):
+        wanted = None
+    try:
+        found = read(bytes(body)).values
+    except AnswerError:
+        return
+    if wanted is not None:
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_history_lands_on_its_grid_and_gaps_are_absent():
+    result = [
+        {"metric": {"a": "1"}, "values": [[100, "1"], [104.9, "2.5"], [110.2, "NaN"], [300, "9"]]},
+        {"metric": {"a": "2"}, "values": [[115, "-3e2"]]},
+    ]
+    text = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
+    for body in (text, text.replace(" ", "")):
+        found = read(body.encode(), "matrix")
+        assert [one["a"] for one in found.series.labels] == ["1", "2"]
+        nan = np.nan
+        np.testing.assert_array_equal(found.table, [[1, 2.5, nan, nan], [nan, nan, nan, -300]])
+
+
+def test_what_the_server_warns_of_is_kept(server):
+    url, state = server
+    state["body"] = compact([], warnings=["a store\nis down"], isPartial=True)
+    first, second = Prometheus(url).query("x", 0).warnings
+    assert first == "answer to 'x': a store is down"
+    assert "partial" in second
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_compression_is_a_matter_of_choice(server, packed):
+    url, state = server
+    body = answer(range(2000))
+    state.update(body=gzip.compress(body) if packed else body, packed=packed)
+    found = Prometheus(url, packed=packed).query("x", 0)
+    np.testing.assert_array_equal(found.values, range(2000))
+    assert ("gzip" in state["headers"]["Accept-Encoding"]) is packed
+    if packed:
+        state["body"] = state["body"][:-20]
+        with pytest.raises(AnswerError, match="gzip"):
+            Prometheus(url).query("x", 0)
+
+
+def test_clocks_are_compared(server):
+    url, state = server
+    state["body"] = answer([])
+    for ours, wanted in ((0, 0), (-100, 100), (7200, -7200)):
+        client = Prometheus(url, clock=lambda ours=ours: time.time() + ours)
         client.query("x", 0)
+        assert client.skew == pytest.approx(wanted, abs=2)
 
 
 def test_refusals_name_the_reason_and_never_the_secret(server, tmp_path):
