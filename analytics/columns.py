@@ -35,7 +35,7 @@ class Columns:
     def __getitem__(self, name: str) -> Floats:
         return self._arrays[name]
 
-    def __setitem__(self, name: str, value: Floats) -> None:
+    def __setitem__(self, name: str, value: Floats | float) -> None:
         self._arrays[name][...] = value
 
     def __iter__(self) -> Iterator[str]:
@@ -64,7 +64,7 @@ class Columns:
 
     def take(self, rows: Ints) -> None:
         """Keep only these rows, in this order."""
-        self._arrays = {name: array[..., rows] for name, array in self._arrays.items()}
+        self._arrays = {name: np.take(array, rows, axis=-1) for name, array in self._arrays.items()}
 
     def forget(self, rows: Bools) -> None:
         """Put these rows back into their starting state."""

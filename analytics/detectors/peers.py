@@ -1,29 +1,30 @@
-"""A GPU against its peers: same node, same rack, same job.
+"""A GPU against its peers: same node, same place in the rack's other nodes, same rack, same job.
 
 What peers share (inlet, job phase, season) cancels out; what a GPU always had against them (its place in the
 air flow, its silicon) is learned as an offset and subtracted. The rest is measured in robust standard
 deviations of the peers, with a floor. A GPU is only as abnormal as the kindest of its peer groups says.
+GPUs that do not work for the same job, or are of different models, are no peers; when the peers of a GPU
+change, what it had against the old ones is forgotten.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Bools, Columns, Floats, Ints
-from analytics.detectors.base import Detector, Scores, Suspicion, Verdict
+from analytics.columns import Columns
+from analytics.detectors.base import Detector, Scores, Verdict
+from analytics.detectors.peer_groups import JOB, KINDS, Identities, PeerGroups
+from analytics.detectors.peers_kernel import LEAST_PEERS, in_deviations, judge, keep_time, residuals
+from analytics.detectors.straggler import Straggler
 from analytics.fleet import Level, Tick
-from analytics.groups import group_count, group_quantile, spread
-from analytics.signals import CLOCK, GPU_SIGNALS, RANK_WAIT
+from analytics.groups import Groups, Single
+from analytics.signals import CLOCK, GPU_SIGNALS
 
-GROUPS = ("node", "rack", "job")
-LEAST_PEERS = 4
-WARM_UP = 90.0
-OFFSET_MEMORY = 3600.0
-HALF_SCORE = 8.0
-"""Robust standard deviations that score 0.5."""
 GAP = 300.0
-HOLD = 30.0
-"""Seconds that a straggler must lag before it is called."""
+"""Seconds: a longer break counts as this long."""
+_CLOCK = GPU_SIGNALS.index(CLOCK)
+_TO_DEVIATION = 1.4826
+"""Standard deviations in a median absolute deviation of normal values."""
 
 
 class Peers(Detector):
@@ -33,91 +34,85 @@ class Peers(Detector):
 
     def __init__(self) -> None:
         super().__init__()
-        signals, groups = len(GPU_SIGNALS), len(GROUPS)
-        shape = (groups, signals)
-        spec = {"offset": shape, "age": shape, "last": (signals,)}
-        self._c = self.table("gpus", Level.GPU, Columns(spec))
-        self._lag = self.table("straggler", Level.GPU, Columns({"seconds": (), "last": ()}))
-        self._noise = np.array([signal.noise for signal in GPU_SIGNALS])[:, None]
+        kinds, signals = len(KINDS), len(GPU_SIGNALS)
+        shapes = {"offset": (kinds, signals), "age": (signals,), "held": (kinds,), "peers": (kinds,)}
+        self._c = self.table("gpus", Level.GPU, Columns(shapes, fill={"offset": np.nan}, dtype=np.float32))
+        self._clock = self.table("clock", Level.GPU, Columns({"last": ()}))
+        self._straggler = Straggler()
+        self.table("straggler", Level.GPU, self._straggler.columns)
+        self.table("straggler_since", Level.GPU, self._straggler.times)
+        self._groups: PeerGroups | None = None
+        self._identities = Identities()
 
     def observe(self, tick: Tick) -> Verdict:
-        values = np.stack([tick.value(signal.key, Level.GPU) for signal in GPU_SIGNALS])
-        distance = self._distance(tick, values)
-        score = distance**2 / (distance**2 + HALF_SCORE**2)
-        verdict = Verdict([Scores(s.key, Level.GPU, score[i]) for i, s in enumerate(GPU_SIGNALS)])
-        verdict.suspicions = self._stragglers(tick, distance[GPU_SIGNALS.index(CLOCK)])
+        gpus = tick.fleet[Level.GPU]
+        groups = self._groups
+        if groups is None or not groups.fits(gpus):
+            groups = self._groups = PeerGroups(gpus, self._identities.of(gpus))
+        dt = self._elapsed(tick.now)
+        gain = np.empty_like(self._c["held"])
+        keep_time(self._c["held"], self._c["peers"], groups.signature, self._c["offset"], dt, gain)
+        verdict, of_jobs = Verdict(), {}
+        scored: dict[str, Single] = {}
+        values: dict[str, Single] = {}
+        for i, signal in enumerate(GPU_SIGNALS):
+            with np.errstate(over="ignore"):  # what float32 cannot hold is absent
+                values[signal.key] = tick.value(signal.key, Level.GPU).astype(np.float32, copy=False)
+            centre = _centres(groups, values[signal.key])
+            scored[signal.key] = self._judge(i, groups, values[signal.key], centre, dt, gain)
+            of_jobs[signal.key] = centre[JOB]
+            verdict.scores.append(Scores(signal.key, Level.GPU, scored[signal.key]))
+        ahead = self._c["offset"][JOB, _CLOCK]
+        verdict.suspicions = self._straggler.observe(tick, groups, values, of_jobs, scored, ahead, dt)
         return verdict
 
-    def _distance(self, tick: Tick, values: Floats) -> Floats:
-        """Robust standard deviations from the kindest peer group, per signal and GPU; NaN without peers."""
-        c = self._c
-        present = np.isfinite(values)
-        elapsed = np.clip(tick.now - c["last"], 0.0, GAP)
-        dt = np.where(present & (c["last"] > 0), elapsed, 0.0)
-        new = c["last"] == 0
-        nearest = np.full(values.shape, np.nan)
-        for i, label in enumerate(GROUPS):
-            codes, groups = _stacked(tick.fleet[Level.GPU].codes(label), len(values))
-            enough = _over_groups(present, codes, groups) >= LEAST_PEERS
-            apart = values - _median(values, codes, groups)
-            offset, age = c["offset"][i], c["age"][i]
-            residual = apart - offset
-            width = 1.4826 * _median(np.abs(residual), codes, groups)
-            z = np.abs(residual) / np.maximum(width, self._noise)
-            use = enough & np.isfinite(apart)
-            # The offset is learned quickly at first and slowly later, and not from what is called abnormal.
-            calm = use & ((z < HALF_SCORE / 2) | (age < WARM_UP))
-            gain = np.where(calm, 1 - np.exp(-dt / np.clip(age, 30.0, OFFSET_MEMORY)), 0.0)
-            gain = np.where(use & (age == 0) & new, 1.0, gain)
-            offset += np.where(use, gain * np.nan_to_num(residual), 0.0)
-            known = use & (age >= WARM_UP)
-            age += np.where(use, dt, 0.0)
-            nearest = np.where(known, np.fmin(nearest, z), nearest)
-        c["last"] = np.where(present, tick.now, c["last"])
-        return nearest
+    def _elapsed(self, now: float) -> Single:
+        """Seconds since the tick before, per GPU; 0 for a new one."""
+        last = self._clock["last"]
+        dt = np.where(last > 0, np.clip(now - last, 0.0, GAP), 0.0).astype(np.float32)
+        last[...] = now
+        return dt
 
-    def _stragglers(self, tick: Tick, clock_distance: Floats) -> list[Suspicion]:
-        """The GPU that holds its job back: it never waits while the others do, or its clock hangs behind."""
-        codes, names = tick.fleet[Level.GPU].codes("job")
-        wait, clock = tick.value(RANK_WAIT.key, Level.GPU), tick.value(CLOCK.key, Level.GPU)
-        usual_wait = spread(group_quantile(wait, codes, len(names)), codes)
-        usual_clock = spread(group_quantile(clock, codes, len(names)), codes)
-        with np.errstate(invalid="ignore"):
-            never_waits = (usual_wait > 0.05) & (wait < 0.25 * usual_wait)
-            lags = (clock < 0.92 * usual_clock) & (clock_distance > HALF_SCORE)
-        c = self._lag
-        dt = np.where(c["last"] > 0, np.clip(tick.now - c["last"], 0.0, 60.0), 0.0)
-        c["last"] = np.full(len(dt), tick.now)
-        held = lags | (never_waits & (clock < 0.97 * usual_clock))
-        c["seconds"] = np.where(held, c["seconds"] + dt, np.maximum(c["seconds"] - 2 * dt, 0.0))
-        c["seconds"] = np.minimum(c["seconds"], 2 * HOLD)
-        gpus = tick.fleet[Level.GPU]
-        found = []
-        for row in map(int, np.flatnonzero(c["seconds"] >= HOLD)):
-            place = f"{gpus.labels['node'][row]}/gpu{gpus.labels['gpu'][row]}"
-            found.append(
-                Suspicion(
-                    "straggler", "gpu", place, gpus.labels["uuid"][row], (row,), _score(c["seconds"][row])
-                )
-            )
-        return found
+    def _judge(
+        self, i: int, groups: PeerGroups, values: Single, centre: list[Single], dt: Single, gain: Single
+    ) -> Single:
+        offset, noise = self._c["offset"], GPU_SIGNALS[i].noise
+        apart = np.empty((len(KINDS), len(values)), np.float32)
+        for kind in range(len(KINDS)):
+            residuals(values, groups.code[kind], centre[kind], offset[kind, i], apart[kind])
+        far = np.abs(apart)
+        for kind in range(len(KINDS)):
+            own, scatter = (groups.teams, 1) if kind == JOB else (groups.pools, 0)
+            in_deviations(far[kind], groups.scatter[scatter], _weight(own, far[kind], noise))
+        score = values.copy()
+        judge(apart, far, dt, gain, self._c["offset"], i, self._c["age"][i], score)
+        return score
 
 
-def _stacked(codes: tuple[Ints, list[str]], signals: int) -> tuple[Ints, int]:
-    """Group numbers for several signals at once, each signal with groups of its own."""
-    one, names = codes
-    shift = np.arange(signals)[:, None] * len(names)
-    return np.where(one >= 0, one + shift, -1).ravel(), signals * len(names)
+def _centres(groups: PeerGroups, values: Single) -> list[Single]:
+    """Median of every group by kind of peers; NaN where fewer than `LEAST_PEERS` have a value."""
+    placed = values[groups.by_place]
+    cells, present = _medians(groups.placed_cells, placed)
+    slots, there = _medians(groups.placed_slots, placed)
+    found = [_enough(cells, present), _enough(slots, there)]
+    for wider in (groups.racks, groups.jobs):
+        centre, _ = _medians(wider, cells)
+        found.append(_enough(centre, wider.total(present)))
+    return found
 
 
-def _median(values: Floats, codes: Ints, groups: int) -> Floats:
-    return spread(group_quantile(values.ravel(), codes, groups), codes).reshape(values.shape)
+def _enough(centre: Single, present: np.ndarray) -> Single:
+    return np.where(present >= LEAST_PEERS, centre, np.float32(np.nan))
 
 
-def _over_groups(use: Bools, codes: Ints, groups: int) -> Floats:
-    counts = group_count(use.ravel(), codes, groups).astype(np.float64)
-    return spread(counts, codes, 0.0).reshape(use.shape)
+def _weight(groups: Groups, distance: Single, noise: float) -> Single:
+    """One over the robust standard deviation of each group's residuals, which is at least `noise`."""
+    width, _ = _medians(groups, distance)
+    deviation: Single = np.fmax(_TO_DEVIATION * width, np.float32(noise))
+    return np.float32(1) / deviation
 
 
-def _score(seconds: float) -> float:
-    return float(seconds / (seconds + HOLD))
+def _medians(groups: Groups, values: Single) -> tuple[Single, np.ndarray]:
+    out, present = np.empty(len(groups), np.float32), np.empty(len(groups), np.int32)
+    groups.medians(values, out, present)
+    return out, present

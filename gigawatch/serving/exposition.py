@@ -103,11 +103,12 @@ def _openmetrics_header(match: re.Match[bytes]) -> bytes:
 def series_prefix(metric: Metric, labels: tuple[str, ...]) -> str:
     """What stands before the value of a series: name, labels, a blank."""
     name, named = sample(metric, labels)
-    pairs = ",".join(f'{label}="{_escape(value)}"' for label, value in named.items())
+    pairs = ",".join(f'{label}="{escape_label(value)}"' for label, value in named.items())
     return f"{name}{{{pairs}}} " if pairs else f"{name} "
 
 
-def _escape(value: str) -> str:
+def escape_label(value: str) -> str:
+    """A label value as it stands between quotes."""
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
 

@@ -1,0 +1,214 @@
+"""The loops behind the statistics over groups: medians by sorting networks, selection, sorting by code."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from analytics.columns import Bools, Floats, Ints
+from analytics.jit import compiled
+
+Single = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int32]
+_LANES = 64
+"""Groups that are sorted side by side."""
+
+
+@lru_cache(maxsize=32)
+def network(width: int) -> Rows:
+    """Comparisons that sort `width` numbers, one pair of places each, as a column of upper and one of lower.
+
+    Batcher's odd-even merge: K. E. Batcher, Sorting networks and their applications, AFIPS 1968. For a width
+    that is no power of two, the places beyond it are thought of as filled with infinity, which never moves.
+    """
+    pairs = []
+    block = 1
+    while block < width:
+        step = block
+        while step:
+            for start in range(step % block, width, 2 * step):
+                pairs += [
+                    (i, i + step)
+                    for i in range(start, min(start + step, width - step))
+                    if i // (2 * block) == (i + step) // (2 * block)
+                ]
+            step //= 2
+        block *= 2
+    return np.array(pairs, np.int32)
+
+
+@compiled
+def small_medians(
+    values: Single, order: Rows, starts: Rows, ids: Rows, width: int, pairs: Rows, out: Single, present: Rows
+) -> None:
+    """Medians of groups of at most `width` members: the same comparisons for `_LANES` groups side by side."""
+    table = np.zeros((width, _LANES), np.float32)
+    far = np.float32(np.inf)
+    for first in range(0, len(ids), _LANES):
+        lanes = min(_LANES, len(ids) - first)
+        for lane in range(lanes):
+            begin = starts[ids[first + lane]]
+            size, n = starts[ids[first + lane] + 1] - begin, 0
+            for place in range(size):
+                x = values[order[begin + place]]
+                known = abs(x) < far
+                n += known
+                table[place, lane] = x if known else far  # what is absent ends up last
+            for place in range(size, width):
+                table[place, lane] = far
+            present[ids[first + lane]] = n
+        for k in range(len(pairs)):
+            upper, lower = table[pairs[k, 0]], table[pairs[k, 1]]
+            for lane in range(_LANES):
+                a, b = upper[lane], lower[lane]
+                upper[lane] = a if a < b else b
+                lower[lane] = b if a < b else a
+        for lane in range(lanes):
+            n = present[ids[first + lane]]
+            middle = np.float32(0.5) * (table[max(n - 1, 0) // 2, lane] + table[n // 2 if n else 0, lane])
+            out[ids[first + lane]] = middle if n else np.float32(np.nan)
+
+
+@compiled
+def large_medians(values: Single, order: Rows, starts: Rows, ids: Rows, out: Single, present: Rows) -> None:
+    for g in ids:
+        kept = np.empty(starts[g + 1] - starts[g], np.float64)
+        n = 0
+        for k in range(starts[g], starts[g + 1]):
+            x = values[order[k]]
+            if np.isfinite(x):
+                kept[n] = x
+                n += 1
+        present[g] = n
+        out[g] = np.float32(_middle(kept, 0, n))
+
+
+@compiled
+def quantiles(values: Floats, codes: Ints, groups: int, quantile: float) -> Floats:
+    result = np.full(groups, np.nan)
+    starts = np.zeros(groups + 1, np.intp)
+    for i in range(len(values)):
+        if codes[i] >= 0 and np.isfinite(values[i]):
+            starts[codes[i] + 1] += 1
+    for g in range(groups):
+        starts[g + 1] += starts[g]
+    kept, at = np.empty(starts[groups]), starts[:-1].copy()
+    for i in range(len(values)):
+        if codes[i] >= 0 and np.isfinite(values[i]):
+            kept[at[codes[i]]] = values[i]
+            at[codes[i]] += 1
+    for g in range(groups):
+        begin, end = starts[g], starts[g + 1]
+        if begin == end:
+            continue
+        if quantile == 0.5:
+            result[g] = _middle(kept, begin, end)
+        else:
+            result[g] = _select(kept, begin, end, begin + int((end - begin - 1) * quantile))
+    return result
+
+
+@compiled
+def _middle(kept: Floats, begin: int, end: int) -> float:
+    """Median of this stretch, which is rearranged; NaN if it is empty."""
+    if begin == end:
+        return np.nan
+    last = end - begin - 1
+    high = _select(kept, begin, end, begin + (last + 1) // 2)
+    if last % 2 == 0:
+        return float(high)
+    low = kept[begin]
+    for i in range(begin, begin + (last + 1) // 2):
+        low = max(low, kept[i])
+    return float(0.5 * (low + high))
+
+
+@compiled
+def _select(kept: Floats, begin: int, end: int, k: int) -> float:
+    """The value that a sorted stretch would have at place `k`; smaller ones end up before it.
+
+    C. A. R. Hoare, Algorithm 65: Find, CACM 1961.
+    """
+    left, right = begin, end - 1
+    while left < right:
+        pivot = kept[k]
+        i, j = left, right
+        while i <= j:
+            while kept[i] < pivot:
+                i += 1
+            while kept[j] > pivot:
+                j -= 1
+            if i <= j:
+                kept[i], kept[j] = kept[j], kept[i]
+                i += 1
+                j -= 1
+        if j < k:
+            left = i
+        if k < i:
+            right = j
+    return float(kept[k])
+
+
+@compiled
+def counts(use: Bools, codes: Ints, groups: int) -> Ints:
+    out = np.zeros(groups, np.intp)
+    for i in range(len(use)):
+        if use[i] and codes[i] >= 0:
+            out[codes[i]] += 1
+    return out
+
+
+@compiled
+def sorted_rows(rows: Rows, codes: Ints, count: int) -> Rows:
+    """These rows by code, those with equal codes left in order, those below 0 left out."""
+    at = np.zeros(count + 1, np.int32)
+    for row in rows:
+        if codes[row] >= 0:
+            at[codes[row] + 1] += 1
+    for code in range(count):
+        at[code + 1] += at[code]
+    order = np.empty(at[count], np.int32)
+    for row in rows:
+        code = codes[row]
+        if code >= 0:
+            order[at[code]] = row
+            at[code] += 1
+    return order
+
+
+@compiled
+def edges(order: Rows, codes: Ints, label: Ints) -> Rows:
+    """Where in `order` the groups begin, and the end."""
+    edges, n = np.zeros(len(order) + 1, np.int32), 0
+    for i in range(1, len(order)):
+        if codes[order[i]] != codes[order[i - 1]] or label[order[i]] != label[order[i - 1]]:
+            n += 1
+            edges[n] = i
+    if len(order):
+        n += 1
+        edges[n] = len(order)
+    return edges[: n + 1].copy()
+
+
+@compiled
+def sample(order: Rows, starts: Rows, most: int) -> tuple[Rows, Rows]:
+    kept, edges, n = np.empty(len(order), np.int32), np.zeros(len(starts), np.int32), 0
+    for g in range(len(starts) - 1):
+        size = starts[g + 1] - starts[g]
+        stride = 1 if size <= most else (size + most - 1) // most | 1
+        for k in range(starts[g], starts[g + 1], stride):
+            kept[n] = order[k]
+            n += 1
+        edges[g + 1] = n
+    return kept[:n].copy(), edges
+
+
+@compiled
+def codes_of(order: Rows, starts: Rows, rows: int) -> Rows:
+    code = np.full(rows, -1, np.int32)
+    for g in range(len(starts) - 1):
+        for k in range(starts[g], starts[g + 1]):
+            code[order[k]] = g
+    return code
