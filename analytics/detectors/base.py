@@ -35,6 +35,19 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure per thing of any level, exposed under a metric of its own; NaN where there is none.
+
+    `labels` are the values of the metric's labels before those that name the thing.
+    """
+
+    metric: Metric
+    level: Level
+    values: Floats
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """One observation behind a suspicion: a figure beside what it used to be and what peers show.
 
@@ -97,6 +110,7 @@ class Verdict:
     scores: list[Scores] = field(default_factory=list)
     estimates: list[Estimate] = field(default_factory=list)
     suspicions: list[Suspicion] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
 
 
 class Detector(ABC):

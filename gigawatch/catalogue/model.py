@@ -52,6 +52,7 @@ class Unit(Enum):
     VOLTS = ("volts", "volt", "V")
     CUBIC_METERS_PER_SECOND = ("cubic_meters_per_second", "suffix: m³/s", "m³/s")
     PASCALS = ("pascals", "pressurepa", "Pa")
+    WATTS_PER_SECOND = ("watts_per_second", "suffix: W/s", "W/s")
     KELVIN_PER_WATT = ("kelvin_per_watt", "suffix: K/W", "K/W")
     USD = ("usd", "currencyUSD", "$")
     USD_PER_YEAR = ("usd_per_year", "currencyUSD", "$/year")

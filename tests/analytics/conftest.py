@@ -44,6 +44,8 @@ class Plant:
         self.fleet[Level.GPU].rows([x["uuid"] for x in labels], labels)
         seen = {x["node"]: {"node": x["node"], "rack": x["rack"], "loop": x["loop"]} for x in labels}
         self.fleet[Level.NODE].rows(list(seen), list(seen.values()))
+        racks = sorted({x["rack"] for x in labels})
+        self.fleet[Level.RACK].rows(racks, [{"rack": rack} for rack in racks])
         if not self.air:
             loops = sorted({x["loop"] for x in labels})
             self.fleet[Level.LOOP].rows(loops, [{"loop": loop} for loop in loops])
@@ -93,6 +95,9 @@ class Plant:
             "margin": self.slowdown - core,
             "inlet": np.full(len(self.names), self.inlet) + 0.2 * self.rng.standard_normal(len(self.names)),
         }
+        per_rack = self.power.reshape(self.racks, -1).sum(axis=1)
+        values["rack_power"] = per_rack * 1.2
+        values["rack_power_budget"] = np.full(self.racks, 1.5 * self.full.sum() / self.racks)
         if not self.air:
             loops = len(self.fleet[Level.LOOP])
             values["coolant_supply"] = np.full(loops, self.supply)

@@ -28,6 +28,8 @@ def recorded(plant, seconds: float) -> list[Tick]:
             tick.values["temperature"][6] = np.nan
         if i % 7 == 0:
             tick.values.pop("clock")
+        if i % 12 == 0:
+            tick.values["xid_contained"] = np.where(np.arange(len(tick.values["power"])) == 2, i / 12, np.nan)
         if 50 <= i < 55:
             tick.values["temperature"][:] = np.nan
         ticks.append(tick)
