@@ -54,7 +54,8 @@ class Fact:
             # The comma stands before every name but the first.
             item = f"{{{{ if $i }}}}, {{{{ end }}}}{{{{ $s.Labels.{self.lists} }}}}"
             if self.valued:
-                name = f'{{{{ $s.Labels.{self.lists} | reReplaceAll "_" " " }}}}'
+                bare = f'$s.Labels.{self.lists} | reReplaceAll "{_UNITS}" ""'
+                name = f'{{{{ {bare} | reReplaceAll "_" " " }}}}'
                 item = f"{{{{ if $i }}}}, {{{{ end }}}}{name} by {{{{ $s.Value | {self.shown} }}}}"
             missing = self.missing if self.valued else "none"
             return f"{{{{ range $i, $s := {call} }}}}{item}{{{{ else }}}}{missing}{{{{ end }}}}"
@@ -64,6 +65,10 @@ class Fact:
             return f"{{{{ with {call} }}}}{(self.sentence or '%s') % figure}{other}{{{{ end }}}}"
         figure = f"{{{{ . | first | value | {self.shown} }}}}"
         return f"{{{{ with {call} }}}}{figure}{{{{ else }}}}{self.missing}{{{{ end }}}}"
+
+
+_UNITS = "_(kelvin_per_watt|celsius|watts|hertz|ratio|seconds|volts|amperes|bytes)$"
+"""The unit at the end of a name, which a sentence does without."""
 
 
 def _backquoted(text: str) -> str:
@@ -286,12 +291,6 @@ FACTS = {
         ("incident",),
         "the time that is surely left",
         _NO_TREND,
-    ),
-    "incident_children": Fact(
-        f"max({findings.INCIDENT_CHILDREN.name}{{incident=%q}})",
-        ("incident",),
-        "",
-        "the number of narrower findings",
     ),
     "processes_down": Fact(
         f"group by (process) ({own.PROCESS_UP.name} == 0)", (), "process", "the parts that are down"

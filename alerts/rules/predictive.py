@@ -59,9 +59,9 @@ def _told(incident: str) -> tuple[Given, ...]:
 
 
 SAID = (
-    " Away from its own past: {incident_deviation}, since {incident_age}. The cause is {incident_confidence} "
-    "sure and explains {incident_children} narrower findings. Incident {incident}: the viewer's page of "
-    "findings says why this cause and not another, and takes your mark."
+    " Away from its own past: {incident_deviation}, for {incident_age}. How sure the cause is: "
+    "{incident_confidence}. Incident {incident}: the viewer's page of findings says why this cause and not "
+    "another, and takes your mark."
 )
 """What the description of every incident ends with."""
 WHEN = " Expected in {incident_eta}, at the earliest in {incident_eta_early}."
