@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Bools, Columns, Floats
-from analytics.detectors.base import Detector, Scores, Suspicion, Verdict
+from analytics.columns import Bools, Columns, Floats, Ints
+from analytics.detectors.base import Detector, Evidence, Rival, Scores, Suspicion, Verdict
 from analytics.fleet import IDENTITY, Level, Tick
+from analytics.jit import compiled
 from analytics.signals import FLOW, INLET, POWER, SUPPLY, Signal
+from gigawatch.catalogue import Unit
 
 MEMORY = 7200.0
 WARM_UP = 60.0
@@ -21,6 +23,8 @@ FLOW_LOSS = 0.15
 """Share of the usual flow whose loss is abnormal while the load has not fallen."""
 SUPPLY_RISE, INLET_RISE = 3.0, 5.0
 """Kelvin."""
+LASTING = 86400.0
+"""Seconds in which a deviation that lasts becomes usual."""
 
 
 class Cooling(Detector):
@@ -35,82 +39,152 @@ class Cooling(Detector):
             (signal, limit, self.table(signal.key, signal.level, Columns(spec)))
             for signal, limit in ((FLOW, -FLOW_LOSS), (SUPPLY, SUPPLY_RISE), (INLET, INLET_RISE))
         )
+        self._rows: dict[Level, tuple[Ints, int, Ints]] = {}
 
     def observe(self, tick: Tick) -> Verdict:
         verdict = Verdict()
+        power = np.asarray(tick.value(POWER.key, Level.GPU), np.float64)
         for signal, limit, columns in self._watched:
-            score, alarm = self._watch(tick, signal, limit, columns)
+            n = len(columns)
+            score, share = np.full(n, np.nan), np.zeros(n)
+            values = np.asarray(tick.value(signal.key, signal.level), np.float64)
+            load = np.zeros(n)
+            if signal is FLOW and n:
+                _total(power, self._owner_rows(tick, signal.level), load)
+            c = columns
+            _watch(
+                tick.now, values, load, limit, signal is FLOW,
+                c["usual"], c["load"], c["age"], c["last"], c["held"], score, share,
+            )  # fmt: skip
             verdict.scores.append(Scores(signal.key, signal.level, score))
-            verdict.suspicions += _suspicions(tick, signal, score, alarm)
+            alarm = (c["held"] >= HOLD) & np.isfinite(score)
+            if alarm.any():
+                verdict.suspicions += _suspicions(tick, signal, score, alarm, values, c)
         return verdict
 
-    def _watch(self, tick: Tick, signal: Signal, limit: float, c: Columns) -> tuple[Floats, Bools]:
-        values = tick.value(signal.key, signal.level)
-        load = _load(tick, signal.level)
-        present = np.isfinite(values)
-        dt = np.where(present & (c["last"] > 0), np.clip(tick.now - c["last"], 0.0, GAP), 0.0)
-        first = present & (c["age"] == 0) & (c["last"] == 0)
-        c["usual"] = np.where(first, values, c["usual"])
-        c["load"] = np.where(first, load, c["load"])
-        apart = values - c["usual"]
-        if signal is FLOW:
-            apart = apart / np.maximum(c["usual"], 1e-6)
+    def _owner_rows(self, tick: Tick, level: Level) -> Ints:
+        """Row of the thing of `level` that each GPU belongs to, -1 where none is known."""
+        codes, names = tick.fleet[Level.GPU].codes(IDENTITY[level])
+        owners = tick.fleet[level]
+        known = self._rows.get(level)
+        if known is None or known[0] is not codes or known[1] != len(owners):
+            found = [owners.find(name) for name in names]
+            by_code = np.array([-1 if row is None else row for row in found] + [-1], np.intp)
+            known = self._rows[level] = (codes, len(owners), by_code[codes])
+        return known[2]
+
+
+@compiled
+def _total(power: Floats, owner: Ints, out: Floats) -> None:
+    for i in range(len(power)):
+        if owner[i] >= 0 and power[i] == power[i]:
+            out[owner[i]] += power[i]
+
+
+@compiled
+def _watch(
+    now: float,
+    values: Floats,
+    load: Floats,
+    limit: float,
+    follows_load: bool,
+    usual: Floats,
+    usual_load: Floats,
+    age: Floats,
+    last: Floats,
+    held: Floats,
+    score: Floats,
+    share: Floats,
+) -> None:
+    """One signal over all things that have it: how far from its usual, in limits; then learn it."""
+    for i in range(len(values)):
+        v = values[i]
+        if not (v == v and abs(v) < 1e9):
+            continue
+        if last[i] == 0:
+            usual[i], usual_load[i], last[i] = v, load[i], now
+        dt = min(max(now - last[i], 0.0), GAP)
+        last[i] = now
+        apart = v - usual[i]
+        if follows_load:
+            apart /= max(usual[i], 1e-6)
             # Pumps follow the load: less flow for less heat is as it should be.
-            apart = np.where(load < 0.9 * c["load"], np.maximum(apart, 0.0), apart)
-        share = np.maximum(np.nan_to_num(apart) / limit, 0.0)
-        beyond = present & (c["age"] >= WARM_UP) & (share >= 1.0)
-        c["held"] = np.where(beyond, np.minimum(c["held"] + np.maximum(dt, 1.0), 4 * HOLD), 0.0)
-        memory = np.clip(c["age"], 20.0, MEMORY)
-        gain = np.where(present & (share < 1.0) | (c["age"] < WARM_UP), 1 - np.exp(-dt / memory), 0.0)
-        c["usual"] += gain * np.where(present, values - c["usual"], 0.0)
-        c["load"] += gain * np.nan_to_num(load - c["load"])
-        c["age"] += dt
-        c["last"] = np.where(present, tick.now, c["last"])
-        score = np.where(present & (c["age"] >= WARM_UP), share**2 / (share**2 + 1.0), np.nan)
-        return score, c["held"] >= HOLD
+            if load[i] < 0.9 * usual_load[i]:
+                apart = max(apart, 0.0)
+        share[i] = max(apart / limit, 0.0)
+        ready = age[i] >= WARM_UP
+        if ready and share[i] >= 1.0:
+            held[i] = min(held[i] + min(max(dt, 1.0), 0.4 * HOLD), 4 * HOLD)
+        else:
+            held[i] = 0.0
+        if share[i] < 1.0 or not ready:
+            gain = 1 - np.exp(-dt / min(max(age[i], 20.0), MEMORY))
+            usual[i] += gain * (v - usual[i])
+            usual_load[i] += gain * (load[i] - usual_load[i])
+        elif dt > 0:
+            # What lasts is the new usual in the end, else a changed set point would be called for ever.
+            usual[i] += (1 - np.exp(-dt / LASTING)) * (v - usual[i])
+        age[i] += dt
+        if ready:
+            score[i] = share[i] ** 2 / (share[i] ** 2 + 1.0)
 
 
-def _load(tick: Tick, level: Level) -> Floats:
-    """GPU power under each thing of a level, in watts."""
-    gpus, owners = tick.fleet[Level.GPU], tick.fleet[level]
-    codes, names = gpus.codes(IDENTITY[level])
-    power = tick.value(POWER.key, Level.GPU)
-    use = (codes >= 0) & np.isfinite(power)
-    total = np.bincount(codes[use], weights=power[use], minlength=len(names))
-    out = np.zeros(len(owners))
-    for name, watts in zip(names, total, strict=True):
-        row = owners.find(name)
-        if row is not None:
-            out[row] = watts
-    return out
-
-
-def _suspicions(tick: Tick, signal: Signal, score: Floats, alarm: Bools) -> list[Suspicion]:
-    owners, gpus = tick.fleet[signal.level], tick.fleet[Level.GPU]
-    hit = {owners.keys[row]: float(score[row]) for row in np.flatnonzero(alarm) if np.isfinite(score[row])}
-    found = []
+def _suspicions(
+    tick: Tick, signal: Signal, score: Floats, alarm: Bools, values: Floats, c: Columns
+) -> list[Suspicion]:
+    """What is alarmed, each with the figures; most nodes of a rack warm at once are one rack."""
+    owners = tick.fleet[signal.level]
+    hit = {owners.keys[row]: int(row) for row in np.flatnonzero(alarm)}
     if signal.level is Level.LOOP:
-        for name, strength in hit.items():
-            found.append(
-                Suspicion("coolant_loop", "loop", name, name, _members(gpus.labels["loop"], name), strength)
-            )
-        return found
+        return [
+            _told(tick, "coolant_loop", "loop", name, [row], signal, score, values, c)
+            for name, row in hit.items()
+        ]
+    found = []
     by_rack: dict[str, list[str]] = {}
     for name, rack in zip(owners.keys, owners.labels["rack"], strict=True):
         by_rack.setdefault(rack, []).append(name)
     for rack, nodes in by_rack.items():
         bad = [name for name in nodes if name in hit]
         if rack and len(nodes) > 1 and 2 * len(bad) >= len(nodes) and len(bad) > 1:
-            strength = max(hit[name] for name in bad)
-            found.append(
-                Suspicion("inlet_air", "rack", rack, rack, _members(gpus.labels["rack"], rack), strength)
-            )
+            rows = [hit[name] for name in bad]
+            found.append(_told(tick, "inlet_air", "rack", rack, rows, signal, score, values, c))
         else:
-            found.extend(
-                Suspicion("inlet_air", "node", name, name, _members(gpus.labels["node"], name), hit[name])
-                for name in bad
-            )
+            found += [
+                _told(tick, "inlet_air", "node", name, [hit[name]], signal, score, values, c) for name in bad
+            ]
     return found
+
+
+def _told(
+    tick: Tick, cause: str, scope: str, place: str, rows: list[int], signal: Signal,
+    score: Floats, values: Floats, c: Columns,
+) -> Suspicion:  # fmt: skip
+    worst = max(rows, key=lambda row: score[row])
+    value, usual = float(values[worst]), float(c["usual"][worst])
+    level = signal.level
+    others = np.delete(values, rows)
+    others = others[np.isfinite(others)]
+    peers = float(np.median(others)) if others.size else None
+    text = f"{len(rows)} of this {level} rose together" if len(rows) > 1 else ""
+    evidence: tuple[Evidence, ...] = (
+        Evidence(signal.key, value, signal.unit, usual=usual, peers=peers, text=text),
+    )
+    if signal is FLOW:
+        lost = 1 - value / max(usual, 1e-9)
+        evidence += (Evidence(signal.key, lost, Unit.RATIO, usual=0.0, text="of the usual flow is gone"),)
+    rivals = (
+        Rival("sensor", 0.15 if len(rows) == 1 else 0.03, "one sensor alone may err; the GPUs tell"),
+        Rival("pump", 0.3, "where flow falls, a pump is the first to look at")
+        if signal is FLOW
+        else Rival("job", 0.05, "load warms the return, not what comes in"),
+    )
+    gpus = _members(tick.fleet[Level.GPU].labels[scope], place)
+    since = tick.now - float(c["held"][worst])
+    return Suspicion(
+        cause, scope, place, place, gpus, float(score[worst]), since=since,
+        confidence=0.8 if len(rows) > 1 or level is Level.LOOP else 0.6, evidence=evidence, rivals=rivals,
+    )  # fmt: skip
 
 
 def _members(column: list[str], name: str) -> tuple[int, ...]:

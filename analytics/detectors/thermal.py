@@ -1,14 +1,17 @@
 """Thermal resistance of every GPU, learned while it works, and when it will throttle.
 
-The rise y of a die over its coolant or inlet air follows R * P through a first-order lag. Two views of R:
+The rise of a die over its coolant or inlet air follows R * P through a first-order lag. Two views of R:
 
-*Fast* (seconds to minutes): y against what the GPU's own line predicts for the filtered power, less what all
-nodes of its loop share. The line is a forgetting regression of y on power whose offset is held near 0 until
-load swings show otherwise, so two minutes of steady load are enough for a baseline; where the line is not yet
-known well, the tolerance is wide. The line stops learning while a GPU is abnormal.
+*Fast* (seconds to minutes): the rise against what the GPU's own line predicts for the filtered power, less
+what
+nearly all nodes of its loop or rack share. The line is a forgetting regression whose offset is held near 0
+until load swings show otherwise, so two minutes of steady load are enough; it stops learning while a GPU is
+abnormal.
 
-*Slow* (days): R per six-hour block at frozen offset, against the first two days, less what peers share, as a
-cumulative sum.
+*Slow* (days): six-hour blocks against the first week, less what peers share (`thermal_slow.py`).
+
+Where no sensor gives the reference, peers do: what the residuals of all GPUs on the same air or loop have in
+common. An offset shared by all of them cannot be told from a warmer inlet.
 
 Method: lumped thermal model and recursive least squares with forgetting; Page's CUSUM.
 """
@@ -18,35 +21,49 @@ from __future__ import annotations
 import numpy as np
 
 from analytics.columns import Bools, Columns, Floats, Ints
-from analytics.detectors.base import Detector, Estimate, Scores, Suspicion, Verdict
-from analytics.detectors.thermal_outlook import slow_outlook, throttle_time
-from analytics.fleet import Level, Tick
-from analytics.groups import group_count, group_quantile, spread
-from analytics.signals import INLET, MARGIN, POWER, SUPPLY, TEMPERATURE
+from analytics.detectors import thermal_slow as slow
+from analytics.detectors.base import Detector, Estimate, Scores, Verdict
+from analytics.detectors.thermal_groups import Topology, low_medians, low_quartiles, topology
+from analytics.detectors.thermal_loops import (
+    AGE,
+    ALARMED,
+    AMBIENT,
+    BEST,
+    EXCESS,
+    EXCESS_SLOW,
+    FIRST_EXCESS,
+    FIRST_TAU,
+    GAP,
+    GROWN,
+    HIGH,
+    LIMIT,
+    PEAK,
+    RISE,
+    SCATTER,
+    SHARED_ALARMED,
+    SIZE,
+    TAUS,
+    F,
+    expect,
+    follow,
+    learn,
+    pooled_lag,
+)
+from analytics.detectors.thermal_outlook import DEFAULT_LIMIT, LIMIT_DOUBT, slow_outlook, throttle_time
+from analytics.detectors.thermal_words import Told, strength, suspicions
+from analytics.fleet import IDENTITY, Fleet, Level, Tick
+from analytics.signals import INLET, MARGIN, POWER, SUPPLY, TEMPERATURE, Signal
 from gigawatch.catalogue import findings
 
-TAUS = np.array([6.0, 15.0, 38.0, 95.0])[:, None]
-"""Seconds of the lags that are tried; the fleet uses the one that fits it best."""
-FIRST_TAU = 2
-MEMORY = 86400.0
-"""Seconds of forgetting of the baseline line."""
-NOISE = 4.0
-"""Kelvin of correlated error around the line (1 °C steps, sensor drift, imperfect lag)."""
-OFFSET = 3.0
-"""Kelvin by which the offset of the line may differ from 0 before load swings have shown it."""
-LEAST_BASELINE = 90.0
-"""Seconds of samples before anything is judged."""
-SETTLE = 30.0
-"""Seconds after a start or a gap that are not learned from."""
-GAP = 1800.0
-ALLOWANCE = 0.12
-"""Relative rise over the line that is never called."""
-ALARM, CLEAR, CEILING = 2.0, 0.5, 6.0
-"""Relative rise above the allowance times seconds: where an alarm starts, ends, and stops adding up."""
-BLOCK = 21600.0
-RING = 12
-BASE_BLOCKS = 8
-SLOW_ALARM, SLOW_CEILING = 15.0, 45.0
+AMBIENT_LAG = 1800.0
+"""Seconds with which an estimated inlet follows the peers: load steps teach the lines, not the inlet."""
+FIRST_INLET = 28.0
+"""°C that an unseen inlet is taken to have at first, if no GPU is colder."""
+SENSED_FOR = 86400.0
+"""Seconds for which a sensor that fell silent is waited for before peers stand in for it."""
+UNSEEN = 6 * 3600.0
+"""Seconds for which a slow alarm of a GPU that sends nothing stands."""
+_BLIND, _SENSED = 1.0, 2.0
 
 
 class ThermalResistance(Detector):
@@ -56,291 +73,218 @@ class ThermalResistance(Detector):
 
     def __init__(self) -> None:
         super().__init__()
-        k = len(TAUS)
-        self._c = self.table(
-            "gpus",
-            Level.GPU,
-            Columns(
-                {
-                    "last": (), "age": (), "settle": (), "filtered": (k,), "n": (), "mx": (k,), "my": (),
-                    "sxx": (k,), "sxy": (k,), "syy": (), "rise": (), "excess": (), "excess_slow": (),
-                    "scatter": (), "sum": (), "alarm": (), "common_sum": (), "common_alarm": (),
-                    "low_for": (), "power_high": (), "inlet_high": (),
-                    "block": (4,), "block_number": (), "ring": (4, RING), "blocks": (), "first": (),
-                    "offset": (), "first_scatter": (), "slow_sum": (), "slow_rise": (), "slow_alarm": (),
-                },
-                fill={"scatter": 0.03},
-            ),
-        )  # fmt: skip
+        shapes = {"s": (SIZE,), "slow": (slow.SLOW_SIZE,), "ring": (slow.RING_ROWS, slow.RING)}
+        self._c = self.table("gpus", Level.GPU, Columns(shapes, dtype=np.float32))
+        times = dict.fromkeys(
+            ("last", "began", "own", "sensed", "mode", "block", "at", "earliest", "latest"), ()
+        )
+        self._clock = self.table("clock", Level.GPU, Columns(times))
+        self._top: Topology | None = None
+        self._taus = np.array(TAUS)
+        self._owners: dict[Level, tuple[Ints, int, Ints]] = {}
+
+    def enrol(self, fleet: Fleet) -> None:
+        known = len(self._c)
+        super().enrol(fleet)
+        if len(self._c) > known:
+            self._begin(np.arange(known, len(self._c)))
+
+    def _begin(self, rows: Ints) -> None:
+        """Put these GPUs into their starting state."""
+        for name in self._c:
+            self._c[name][..., rows] = 0.0
+        s, c = self._c["s"], self._c["slow"]
+        s[BEST, rows], s[SCATTER, rows], s[PEAK, rows] = FIRST_TAU, 0.03, -300.0
+        s[AMBIENT, rows] = s[LIMIT, rows] = np.nan
+        c[slow.NODE_BEFORE, rows] = c[slow.NODE_BEFORE_2, rows] = -10.0
+        for name in self._clock:
+            self._clock[name][rows] = 0.0
 
     def observe(self, tick: Tick) -> Verdict:
-        power, core = tick.value(POWER.key, Level.GPU), tick.value(TEMPERATURE.key, Level.GPU)
-        reference = self._reference(tick)
-        present = np.isfinite(power) & np.isfinite(core) & np.isfinite(reference) & (power > 0)
-        power = np.where(present, power, 0.0)
-        y = np.where(present, core - reference, 0.0)
-        dt = self._advance(tick.now, power, present)
-        if not present.any():
-            return self._verdict(tick, present, np.zeros_like(y), core)
-        tau = self._best_tau()
-        slope, offset, doubt = self._line(tau)
-        x = self._c["filtered"][tau]
-        expected = slope * x + offset
-        self._judge(tick, y - expected, expected, slope, doubt, tau, dt, present)
-        self._learn(y, reference, dt, present)
-        self._slow(tick, y, x, offset, present)
-        return self._verdict(tick, present, np.where(present, slope * (1 + self._c["rise"]), np.nan), core)
-
-    def _reference(self, tick: Tick) -> Floats:
-        supply, inlet = tick.at_gpus(SUPPLY.key, Level.LOOP), tick.at_gpus(INLET.key, Level.NODE)
-        loop, _ = tick.fleet[Level.GPU].codes("loop")
-        return np.where(loop >= 0, supply, inlet)
-
-    def _advance(self, now: float, power: Floats, present: Bools) -> Floats:
-        """Filter the power with every lag; returns the seconds since each GPU's last sample (0 if absent)."""
-        c = self._c
-        dt = np.where(present, np.maximum(now - c["last"], 0.0), 0.0)
-        fresh = present & (dt > GAP)
-        dt[fresh] = 0.0
-        c["settle"] = np.where(fresh, SETTLE, np.maximum(c["settle"] - dt, 0.0))
-        filtered = c["filtered"]
-        filtered[...] = np.where(fresh, power, filtered + (1 - np.exp(-dt / TAUS)) * (power - filtered))
-        c["last"] = np.where(present, now, c["last"])
-        steady = filtered[FIRST_TAU]
-        c["power_high"] = np.where(
-            present, np.maximum(steady, c["power_high"] * np.exp(-dt / MEMORY)), c["power_high"]
+        top = self._top = topology(tick.fleet, self._top)
+        s, clock = self._c["s"], self._clock
+        power, core, margin = (
+            np.asarray(tick.value(signal.key, Level.GPU), np.float64)
+            for signal in (POWER, TEMPERATURE, MARGIN)
         )
-        return dt
+        sensor, blind = self._references(tick, top)
+        core = np.where(~blind & np.isnan(sensor), np.nan, core)
+        young = s[AGE] < GROWN
+        if young.any():
+            s[BEST, young] = pooled_lag(s)
+        out = np.full((5, len(power)), np.nan)
+        expect(tick.now, power, core, sensor, margin, clock["last"], s, out, self._taus)
+        dt, residual = out[0].copy(), out[4].copy()
+        reference, exact = sensor, sensor
+        ambient = np.zeros(len(power))
+        if blind.any():
+            reference, exact = self._ambient(core, sensor, blind, dt, residual, top)
+            ambient = np.where(blind, reference, 0.0)
+        follow(dt, residual, ambient, s, out)
+        shared = _shared_rise(out[0], top)
+        known = np.isfinite(s[LIMIT])
+        limit = np.where(known, s[LIMIT], DEFAULT_LIMIT)
+        learn(tick.now, clock["began"], dt, core, reference, exact, shared, limit - core, s, out)
+        self._close(tick, top, blind)
+        return self._verdict(tick, top, out, dt, core, power, reference, blind, limit, known, shared)
 
-    def _best_tau(self) -> int:
-        c = self._c
-        excited = c["syy"] > 25.0 * np.maximum(c["n"], 12)
-        if not excited.any():
-            return FIRST_TAU
-        sxx, sxy = c["sxx"][:, excited], c["sxy"][:, excited]
-        left = (c["syy"][excited] - sxy**2 / np.maximum(sxx, 1e-9)) / c["syy"][excited]
-        return int(np.argmin(left.mean(axis=1)))
+    def _references(self, tick: Tick, top: Topology) -> tuple[Floats, Bools]:
+        """Coolant or inlet temperature of every GPU, NaN where it is absent, and who never has one."""
+        clock, now = self._clock, tick.now
+        supply, inlet = self._at_gpus(tick, SUPPLY, Level.LOOP), self._at_gpus(tick, INLET, Level.NODE)
+        sensor = np.where(top.liquid, supply, inlet)
+        sensor = np.where((sensor > -40) & (sensor < 90), sensor, np.nan)
+        heard = np.isfinite(sensor)
+        clock["own"] = np.where(heard, now, clock["own"])
+        if heard.any() and not heard.all():
+            node, _ = low_medians(sensor, top.order, top.start)
+            group, _ = low_medians(node, top.group_order, top.group_start)
+            silent = ~heard & (now - clock["own"] > SENSED_FOR)
+            sensor = np.where(silent, group[top.group], sensor)
+            heard |= silent & np.isfinite(sensor)
+        clock["sensed"] = np.where(heard, now, clock["sensed"])
+        blind = now - clock["sensed"] > SENSED_FOR
+        mode = np.where(blind, _BLIND, _SENSED)
+        changed = (clock["mode"] > 0) & (clock["mode"] != mode)
+        if changed.any():
+            # Lines learned over an estimated inlet do not hold over a measured one, nor the other way round.
+            kept = {name: clock[name][changed] for name in ("own", "sensed")}
+            self._begin(np.flatnonzero(changed))
+            for name, values in kept.items():
+                clock[name][changed] = values
+        clock["mode"] = mode
+        return sensor, blind
 
-    def _line(self, tau: int) -> tuple[Floats, Floats, Floats]:
-        """Slope (K/W), offset (K) and the standard error (K) of the line at the present filtered power."""
-        c = self._c
-        n, mx, my = np.maximum(c["n"], 1e-9), c["mx"][tau], c["my"]
-        prior = (NOISE / OFFSET) ** 2
-        pull = n * prior / (n + prior)
-        weight = c["sxx"][tau] + pull * mx**2
-        slope = (c["sxy"][tau] + pull * mx * my) / np.maximum(weight, 1e-9)
-        slope = np.maximum(slope, 1e-4)
-        offset = (my - slope * mx) * n / (n + prior)
-        lever = c["filtered"][tau] - mx * n / (n + prior)
-        doubt = NOISE * np.sqrt(lever**2 / np.maximum(weight, 1e-9) + 1 / (n + prior))
-        return slope, offset, doubt
+    def _at_gpus(self, tick: Tick, signal: Signal, level: Level) -> Floats:
+        codes, names = tick.fleet[Level.GPU].codes(IDENTITY[level])
+        owners = tick.fleet[level]
+        if signal.key not in tick.values or not len(owners):
+            return np.full(len(codes), np.nan)
+        cached = self._owners.get(level)
+        if cached is None or cached[0] is not codes or cached[1] != len(owners):
+            rows = [owners.find(name) for name in names]
+            by_code = np.array([-1 if row is None else row for row in rows] + [-1], np.intp)
+            cached = self._owners[level] = (codes, len(owners), by_code[codes])
+        values = np.append(np.asarray(tick.value(signal.key, level), np.float64), np.nan)
+        return np.asarray(values[cached[2]])
 
-    def _judge(
-        self,
-        tick: Tick,
-        error: Floats,
-        expected: Floats,
-        slope: Floats,
-        doubt: Floats,
-        tau: int,
-        dt: Floats,
-        present: Bools,
-    ) -> None:
-        c = self._c
-        near = c["filtered"][max(tau - 1, 0) : tau + 2]
-        tolerance = 1.0 + 2.0 * doubt + 0.25 * slope * (near.max(axis=0) - near.min(axis=0))
-        scale = np.maximum(np.maximum(expected, 0.35 * slope * c["power_high"]), 8.0)
-        rise = np.sign(error) * np.maximum(np.abs(error) - tolerance, 0.0) / scale
-        gain = 1 - np.exp(-np.maximum(dt, 1e-3) / 8.0)
-        c["rise"] += np.where(present, gain * (rise - c["rise"]), 0.0)
-        c["excess"] += np.where(present, gain * (error - c["excess"]), 0.0)
-        slow_gain = 1 - np.exp(-np.maximum(dt, 1e-3) / 45.0)
-        c["excess_slow"] += np.where(present, slow_gain * (error - c["excess_slow"]), 0.0)
-        ready = present & (c["age"] >= LEAST_BASELINE)
-        groups, count = common_groups(tick)
-        common = shared_rise(tick, np.where(ready, c["rise"], np.nan), groups, count)
-        allowance = np.maximum(ALLOWANCE, 3.0 * c["scatter"])
-        step = np.minimum(dt, 10.0)
-        own = np.where(ready, c["rise"] - common, 0.0)
-        self._add_up("sum", "alarm", step * (own - allowance), ready)
-        self._add_up("common_sum", "common_alarm", step * (common - ALLOWANCE), ready)
-        calm = ready & (c["sum"] < CLEAR) & (c["common_sum"] < CLEAR)
-        square = c["scatter"] ** 2
-        fresh_square = np.minimum(np.abs(error / scale), 0.15) ** 2
-        c["scatter"] = np.sqrt(
-            square + np.where(calm, np.minimum(dt / 600, 1) * (fresh_square - square), 0.0)
+    def _ambient(
+        self, core: Floats, sensor: Floats, blind: Bools, dt: Floats, residual: Floats, top: Topology
+    ) -> tuple[Floats, Floats]:
+        """The reference of every GPU, estimated from peers where it is blind: lagged, and as of this tick."""
+        s = self._c["s"]
+        c = self._c["slow"]
+        # Lines that still learn would let inlet and offsets wander off together; the slow baseline stands.
+        firm = c[slow.BLOCKS] >= slow.JUDGED_AFTER
+        x = np.take_along_axis(s[F : F + len(TAUS)], s[BEST].astype(np.intp)[None], axis=0)[0]
+        residual = np.where(firm, core - c[slow.SLOPE] * x - c[slow.OFFSET], residual)
+        residual = np.where(blind & np.isfinite(dt), residual, np.nan)
+        at_once = 0.5 * (_middle(residual, top) - _middle(-residual, top))
+        before, members = _means(s[AMBIENT], top)
+        since, _ = _means(dt, top)
+        coldest = np.full(top.groups, np.inf)
+        use = blind & np.isfinite(core)
+        np.minimum.at(coldest, top.group[use], core[use])
+        first = np.where(np.isfinite(at_once), at_once, np.minimum(FIRST_INLET, coldest - 5.0))
+        gain = 1 - np.exp(-since / AMBIENT_LAG)
+        lagged = np.where(
+            members > 0, before + gain * np.where(np.isfinite(at_once), at_once - before, 0.0), first
         )
-        # A GPU that runs much cooler for ten minutes was repaired: its old line no longer describes it.
-        c["low_for"] = np.where(
-            present & (own < -0.15), c["low_for"] + dt, np.where(present, 0.0, c["low_for"])
-        )
-        self._c.forget(c["low_for"] > 600.0)
+        lagged = np.where(np.isfinite(lagged), lagged, before)
+        s[AMBIENT] = np.where(blind, lagged[top.group], np.nan)
+        at_once = np.where(np.isfinite(at_once), at_once, lagged)
+        return np.where(blind, lagged[top.group], sensor), np.where(blind, at_once[top.group], sensor)
 
-    def _add_up(self, total: str, alarm: str, step: Floats, ready: Bools) -> None:
-        c = self._c
-        c[total] = np.where(ready, np.clip(c[total] + step, 0.0, CEILING), c[total])
-        c[alarm] = np.where(c[total] >= ALARM, 1.0, np.where(c[total] < CLEAR, 0.0, c[alarm]))
-
-    def _learn(self, y: Floats, reference: Floats, dt: Floats, present: Bools) -> None:
-        c = self._c
-        abnormal = (c["sum"] >= CLEAR) | (c["common_sum"] >= CLEAR) | (np.abs(c["rise"]) > ALLOWANCE)
-        use = present & (c["settle"] <= 0) & ~(abnormal & (c["age"] >= LEAST_BASELINE))
-        use &= c["last"] > 0
-        fade = np.where(use, np.exp(-dt / MEMORY), 1.0)
-        x = c["filtered"]
-        n = fade * c["n"] + use
-        safe = np.maximum(n, 1.0)
-        dx, dy = np.where(use, x - c["mx"], 0.0), np.where(use, y - c["my"], 0.0)
-        c["mx"] += dx / safe
-        c["my"] += dy / safe
-        c["sxx"] = fade * c["sxx"] + dx * np.where(use, x - c["mx"], 0.0)
-        c["sxy"] = fade * c["sxy"] + dx * np.where(use, y - c["my"], 0.0)
-        c["syy"] = fade * c["syy"] + dy * np.where(use, y - c["my"], 0.0)
-        c["n"] = n
-        c["age"] += np.where(use, dt, 0.0)
-        c["inlet_high"] = np.where(
-            present, np.maximum(reference, c["inlet_high"] - dt / MEMORY), c["inlet_high"]
-        )
-
-    def _slow(self, tick: Tick, y: Floats, x: Floats, offset: Floats, present: Bools) -> None:
-        c, clock = self._c, self._c["block_number"]
-        number = np.floor(tick.now / BLOCK)
-        ended = (clock > 0) & (clock < number)
-        if ended.any():
-            self._close_blocks(tick, ended, offset)
-            c["block"][:, ended] = 0.0
-        clock[...] = number
-        loaded = present & (x > 0.4 * c["power_high"]) & (c["settle"] <= 0)
-        c["block"] += np.where(loaded, np.stack((np.ones_like(x), x, x * x, x * y)), 0.0)
-
-    def _close_blocks(self, tick: Tick, ended: Bools, offset: Floats) -> None:
-        c = self._c
-        enough = ended & (c["block"][0] >= 30) & (c["block"][2] > 0)
-        if not enough.any():
+    def _close(self, tick: Tick, top: Topology, blind: Bools) -> None:
+        """At the end of a block, judge it, and say when those that are alarmed will throttle."""
+        clock, c, ring = self._clock, self._c["slow"], self._c["ring"]
+        number, before = np.floor(tick.now / slow.BLOCK), float(clock["block"].max(initial=0.0))
+        clock["block"] = number
+        if not 0 < before < number:
             return
-        c["ring"][:, :, enough] = np.roll(c["ring"][:, :, enough], -1, axis=1)
-        n, px, pxx, pxy = c["block"][:, enough]
-        c["ring"][:, -1, enough] = np.stack((np.full(n.shape, tick.now - BLOCK / 2), px, pxx, pxy))
-        c["blocks"] += enough
-        resistance = block_resistance(c["ring"], np.where(c["first"] > 0, c["offset"], offset))
-        settled = enough & (c["blocks"] == BASE_BLOCKS)
-        base = resistance[-BASE_BLOCKS:]
-        first = np.median(base, axis=0)
-        wide = 1.4826 * np.median(np.abs(base - first), axis=0)
-        c["offset"] = np.where(settled, offset, c["offset"])
-        c["first"] = np.where(settled, first, c["first"])
-        c["first_scatter"] = np.where(settled, np.maximum(wide, 0.004 * first), c["first_scatter"])
-        judged = enough & (c["blocks"] > BASE_BLOCKS) & (c["first"] > 0)
-        safe_first = np.where(judged, c["first"], 1.0)
-        change = np.where(judged, resistance[-1] / safe_first - 1, np.nan)
-        groups, count = common_groups(tick)
-        shared = group_quantile(change, groups, count)
-        members = group_count(judged, groups, count)
-        shared = np.where(members >= 3, np.nan_to_num(shared), 0.0)
-        own = change - spread(shared, groups, 0.0)
-        score = np.clip(own * safe_first / np.where(judged, c["first_scatter"], 1.0), -4.0, 8.0) - 1.0
-        c["slow_sum"] = np.where(judged, np.clip(c["slow_sum"] + score, 0.0, SLOW_CEILING), c["slow_sum"])
-        c["slow_rise"] = np.where(judged, own, c["slow_rise"])
-        called = (c["slow_sum"] > SLOW_ALARM) & (c["slow_rise"] > 0.02)
-        c["slow_alarm"] = np.where(
-            called, 1.0, np.where(c["slow_sum"] < SLOW_ALARM / 2, 0.0, c["slow_alarm"])
-        )
+        slow.close_block(tick.now, self._c["s"], c, ring, top, blind)
+        for name in ("at", "earliest", "latest"):
+            clock[name] = np.nan
+        limit, hottest = self._c["s"][LIMIT], ring[slow.R_PEAK].max(axis=0)
+        for row in map(int, np.flatnonzero((c[slow.ALARM_OWN] > 0) | (c[slow.ALARM_NODE] > 0))):
+            own = c[slow.ALARM_OWN, row] > 0
+            known = np.isfinite(limit[row])
+            found = slow_outlook(
+                ring[:, :, row].astype(np.float64), slow.R_OWN if own else slow.R_NODE,
+                float(c[slow.SINCE_OWN if own else slow.SINCE_NODE, row]),
+                float(limit[row]) if known else max(DEFAULT_LIMIT, float(hottest[row]) + 1.0), 0.5 if known
+                else LIMIT_DOUBT, tick.now,
+            )  # fmt: skip
+            if found is not None:
+                clock["at"][row], clock["earliest"][row], clock["latest"][row] = (
+                    found.at, found.earliest, found.latest,
+                )  # fmt: skip
 
-    def _verdict(self, tick: Tick, present: Bools, resistance: Floats, core: Floats) -> Verdict:
-        c = self._c
-        ready = present & (c["age"] >= LEAST_BASELINE)
-        loaded = ready & (c["filtered"][FIRST_TAU] > 0.25 * c["power_high"])
-        groups, count = common_groups(tick)
-        common = shared_rise(tick, np.where(ready, c["rise"], np.nan), groups, count)
-        change = c["rise"] - common
-        change = np.where(c["first"] > 0, (1 + change) * (1 + np.maximum(c["slow_rise"], -0.5)) - 1, change)
-        alarm = ready & ((c["alarm"] > 0) | (c["slow_alarm"] > 0))
-        margin = tick.value(MARGIN.key, Level.GPU)
-        tau = float(TAUS[self._best_tau(), 0])
-        eta = np.fmin(
-            np.where(
-                ready & (c["alarm"] > 0), throttle_time(margin, c["excess"], c["excess_slow"], tau), np.nan
-            ),
-            np.where(ready & (c["slow_alarm"] > 0), slow_outlook(c, core + margin, tick.now), np.nan),
-        )
-        score = np.maximum(c["sum"] / (c["sum"] + ALARM), c["slow_sum"] / (c["slow_sum"] + SLOW_ALARM))
+    def _verdict(
+        self, tick: Tick, top: Topology, out: Floats, dt: Floats, core: Floats, power: Floats, reference:
+        Floats,
+        blind: Bools, limit: Floats, known: Bools, shared: Floats,
+    ) -> Verdict:  # fmt: skip
+        s, c, clock = self._c["s"], self._c["slow"], self._clock
+        ready = np.isfinite(out[0])
+        loaded = ready & (s[F + FIRST_TAU] > 0.25 * s[HIGH])
+        score = strength(s, c)
+        resistance = np.where(ready, out[1] * (1 + np.maximum(s[RISE], -0.9)), np.nan)
+        recent = tick.now - clock["last"] < UNSEEN
+        fast = (s[ALARMED] > 0) & (tick.now - clock["last"] < GAP)
+        on_slow, on_node = recent & (c[slow.ALARM_OWN] > 0), recent & (c[slow.ALARM_NODE] > 0)
+        common = (s[SHARED_ALARMED] > 0) & ready
+        eta = early = late = np.full(len(core), np.nan)
+        if fast.any() or on_slow.any() or on_node.any():
+            taus = self._taus[s[BEST].astype(np.intp)]
+            lasted = np.maximum(tick.now - clock["began"], 1.0)
+            quick = throttle_time(limit - core, s[EXCESS], s[EXCESS_SLOW], s[FIRST_EXCESS], lasted, taus)
+            quick = np.where(fast & ready & (dt < 60.0), quick, np.nan)
+            left = np.where(on_slow | on_node, np.maximum(clock["at"] - tick.now, 0.0), np.nan)
+            eta = np.fmin(quick, left)
+            soon = np.isfinite(quick) & ~(left < quick)
+            early = np.where(soon, 0.5 * quick, np.maximum(clock["earliest"] - tick.now, 0.0))
+            late = np.where(soon, 2.0 * quick, np.maximum(clock["latest"] - tick.now, 0.0))
+        change = s[RISE] - shared
+        aged = (1 + change) * (1 + np.maximum(c[slow.OWN] + c[slow.NODE_OWN], -0.5)) - 1
+        change = np.where(c[slow.JUDGED] > 0, np.maximum(change, aged), change)
         verdict = Verdict([Scores(TEMPERATURE.key, Level.GPU, np.where(ready, score, np.nan))])
         verdict.estimates += [
             Estimate(findings.THERMAL_RESISTANCE, np.where(loaded, resistance, np.nan)),
             Estimate(findings.THERMAL_RESISTANCE_CHANGE, np.where(loaded, change, np.nan)),
             Estimate(findings.TIME_TO_THROTTLE, eta),
         ]
-        verdict.suspicions = [
-            *self._shared_suspicions(tick, ready & (c["common_alarm"] > 0)),
-            *own_suspicions(tick, alarm, ready, score, eta),
-        ]
+        if not (fast.any() or on_slow.any() or on_node.any() or common.any()):
+            return verdict
+        onset = np.where(on_node, c[slow.SINCE_NODE], c[slow.SINCE_OWN]) * slow.BLOCK
+        began = np.where(on_slow | on_node, onset, np.where(fast, clock["began"], np.nan))
+        told = Told(
+            fast, on_slow, on_node, common, blind, ready, recent, score, resistance, core, power, reference,
+            out[2] + reference, limit, known, eta, early, late, began,
+        )  # fmt: skip
+        verdict.suspicions = suspicions(tick, top, told, s, c)
         return verdict
 
-    def _shared_suspicions(self, tick: Tick, alarm: Bools) -> list[Suspicion]:
-        gpus = tick.fleet[Level.GPU]
-        found = []
-        score = self._c["common_sum"] / (self._c["common_sum"] + ALARM)
-        places: dict[tuple[str, str, str], list[int]] = {}
-        for row in np.flatnonzero(alarm):
-            loop, rack = gpus.labels["loop"][row], gpus.labels["rack"][row]
-            key = ("coolant_loop", "loop", loop) if loop else ("inlet_air", "rack", rack)
-            places.setdefault(key, []).append(int(row))
-        for (cause, scope, place), rows in places.items():
-            found.append(Suspicion(cause, scope, place, place, tuple(rows), float(score[rows].max())))
-        return found
 
-
-def common_groups(tick: Tick) -> tuple[Ints, int]:
-    """Group of GPUs that share their cooling: the loop, or the rack where they are cooled by air."""
-    gpus = tick.fleet[Level.GPU]
-    loop, loops = gpus.codes("loop")
-    rack, racks = gpus.codes("rack")
-    return np.where(loop >= 0, loop, np.where(rack >= 0, rack + len(loops), -1)), len(loops) + len(racks)
-
-
-def shared_rise(tick: Tick, rise: Floats, groups: Ints, count: int) -> Floats:
+def _shared_rise(rise: Floats, top: Topology) -> Floats:
     """What nearly all nodes of a cooling group have in common, per GPU; 0 where there is only one node.
 
     The lower quartile of the nodes' medians: a fault of one node, even one of two, does not count as shared.
     """
-    node, nodes = tick.fleet[Level.GPU].codes("node")
-    median = group_quantile(rise, node, len(nodes))
-    group_of_node = np.full(len(nodes), -1, np.intp)
-    known = node >= 0
-    group_of_node[node[known]] = groups[known]
-    shared = group_quantile(median, group_of_node, count, 0.25)
-    members = group_count(np.isfinite(median), group_of_node, count)
-    shared = np.where((members >= 2) & np.isfinite(shared), np.maximum(shared, 0.0), 0.0)
-    return spread(shared, groups, 0.0)
+    node, _ = low_medians(rise, top.order, top.start)
+    group, nodes = low_quartiles(node, top.group_order, top.group_start)
+    return np.where((nodes >= 2) & (group > 0), group, 0.0)[top.group]
 
 
-def block_resistance(ring: Floats, offset: Floats) -> Floats:
-    """R of every block in the ring, K/W: least squares through the offset."""
-    _, px, pxx, pxy = ring
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(pxx > 0, (pxy - offset * px) / pxx, np.nan)
+def _middle(values: Floats, top: Topology) -> Floats:
+    """Lower median over nodes of lower medians over their GPUs."""
+    node, _ = low_medians(values, top.order, top.start)
+    return low_medians(node, top.group_order, top.group_start)[0]
 
 
-def own_suspicions(tick: Tick, alarm: Bools, ready: Bools, score: Floats, eta: Floats) -> list[Suspicion]:
-    """Alarms as suspicions: one for a node where most of its GPUs are concerned, else one per GPU."""
-    gpus = tick.fleet[Level.GPU]
-    node, nodes = gpus.codes("node")
-    hit = group_count(alarm, node, len(nodes))
-    there = group_count(ready, node, len(nodes))
-    found = []
-    for code in np.flatnonzero(hit):
-        rows = np.flatnonzero(alarm & (node == code))
-        first = float(np.nanmin(eta[rows])) if np.isfinite(eta[rows]).any() else None
-        if hit[code] >= 3 and hit[code] >= 0.6 * there[code]:
-            cause = "cold_plate" if gpus.labels["loop"][rows[0]] else "fan"
-            place, strength = nodes[code], float(score[rows].max())
-            found.append(Suspicion(cause, "node", place, place, tuple(map(int, rows)), strength, first))
-            continue
-        for row in map(int, rows):
-            place = f"{nodes[code]}/gpu{gpus.labels['gpu'][row]}"
-            seconds = float(eta[row]) if np.isfinite(eta[row]) else None
-            uuid = gpus.labels["uuid"][row]
-            found.append(
-                Suspicion("thermal_interface", "gpu", place, uuid, (row,), float(score[row]), seconds)
-            )
-    return found
+def _means(values: Floats, top: Topology) -> tuple[Floats, Ints]:
+    """Mean and count per cooling group; NaN is absent."""
+    use = np.isfinite(values)
+    count = np.bincount(top.group[use], minlength=top.groups)
+    total = np.bincount(top.group[use], weights=values[use], minlength=top.groups)
+    return total / np.maximum(count, 1), count

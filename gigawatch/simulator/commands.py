@@ -124,7 +124,17 @@ def _run_devices(args: Namespace) -> int:
 
 
 def _configure_simulate(parser: ArgumentParser) -> None:
-    parser.add_argument("--scenario", type=Path, required=True, help="scenario in YAML")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--scenario", type=Path, help="scenario in YAML")
+    what.add_argument(
+        "--mix", help="months of a whole fleet instead: hard, healthy, fast or other (see the documentation)"
+    )
+    parser.add_argument("--gpus", type=int, default=256, help="GPUs of a mix (default: 256)")
+    parser.add_argument("--days", type=float, default=30.0, help="days of a mix (default: 30)")
+    parser.add_argument("--step", default="60s", help="time between two samples of a mix (default: 60s)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of a mix; each is another plant (default: 1)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="data to write: .csv or .parquet")
     parser.add_argument("--truth", type=Path, help="truth about the faults to write, CSV")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -134,7 +144,6 @@ def _run_simulate(args: Namespace) -> int:
     from gigawatch.simulator.record import simulate
     from gigawatch.simulator.scenario import load_scenario
 
-    scenario = load_scenario(args.scenario)
     shown = -1
 
     def progress(done: float) -> None:
@@ -144,7 +153,15 @@ def _run_simulate(args: Namespace) -> int:
             print(f"\rsimulating {shown:3d} %", end="" if done < 1 else "\n", file=sys.stderr, flush=True)
 
     watched = sys.stderr.isatty()
-    summary = simulate(scenario, args.out, args.truth, progress if watched else lambda _: None)
+    tell = progress if watched else lambda _: None
+    if args.mix:
+        from gigawatch.simulator.months.write import record_months
+
+        summary = record_months(
+            args.mix, args.gpus, args.days, args.step, args.seed, args.out, args.truth, tell
+        )
+    else:
+        summary = simulate(load_scenario(args.scenario), args.out, args.truth, tell)
     if args.json:
         print(json.dumps({"out": str(args.out), "truth": str(args.truth or ""), **asdict(summary)}))
     else:

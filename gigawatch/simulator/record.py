@@ -70,7 +70,7 @@ def simulate(
     plant.set_faults(scenario.faults)
     failures: dict[int, float] = {}
     failed = np.zeros(plant.layout.sizes["G"], bool)
-    with _whole(out) as data_file, _whole(truth) as truth_file:
+    with whole_file(out) as data_file, whole_file(truth) as truth_file:
         writer = opener(data_file, plant)
         for moment in range(scenario.samples):
             plant.advance(scenario.step)
@@ -91,7 +91,7 @@ def simulate(
 
 
 @contextmanager
-def _whole(path: Path | None) -> Iterator[Any]:
+def whole_file(path: Path | None) -> Iterator[Any]:
     """A file that appears under its name only if all went well."""
     if path is None:
         yield None

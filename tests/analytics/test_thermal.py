@@ -8,7 +8,6 @@ import pytest
 from analytics.detectors.cooling import Cooling
 from analytics.detectors.peers import Peers
 from analytics.detectors.thermal import ThermalResistance
-from analytics.fleet import Level
 from gigawatch.catalogue import findings
 
 
@@ -223,11 +222,43 @@ def test_slow_drift_of_one_gpu_is_called_days_ahead(make_plant):
     assert any(i.eta is not None for o in outcomes for i in o.incidents)
 
 
-def test_without_a_reference_temperature_nothing_is_claimed(make_plant):
-    plant = make_plant(seed=16)
-    engine = plant.engine(ThermalResistance(), Cooling(), Peers())
-    for tick in plant.ticks(300):
-        tick.values.pop("coolant_supply")
-        outcome = engine.run(tick)
-    assert not np.isfinite(estimate(outcome, findings.THERMAL_RESISTANCE)).any()
-    assert len(plant.fleet[Level.GPU]) == 16
+def test_where_no_sensor_tells_the_inlet_peers_stand_in_and_the_fault_is_still_found(make_plant):
+    plant = make_plant(nodes=4, seed=16)
+    engine = plant.engine(ThermalResistance())
+
+    def run(seconds):
+        done = []
+        for tick in plant.ticks(seconds):
+            tick.values.pop("coolant_supply")
+            done.append(engine.run(tick))
+        return done
+
+    assert [i.name for o in run(900) for i in o.incidents] == []
+    start = plant.now
+    plant.factor[21] = 1.7
+    at, incident = first(run(200))
+    assert incident is not None
+    assert at - start <= 120
+    assert incident.gpus == ["GPU-r00-n02-5"]
+
+
+def test_a_suspicion_says_since_when_what_speaks_for_it_and_what_else_it_could_be(make_plant):
+    plant = make_plant(seed=17)
+    detector = ThermalResistance()
+    engine = plant.engine(detector)
+    plant.run(engine, 600)
+    start = plant.now
+    outcomes = ramp(plant, engine, [11], 1.8, 120)
+    (told,) = outcomes[-1].verdicts[detector.name].suspicions
+    assert start <= told.since <= start + 60
+    assert {e.signal for e in told.evidence} >= {"temperature", "power"}
+    assert {r.cause for r in told.rivals} >= {"sensor", "inlet_air", "cold_plate"}
+    assert all(r.why and 0 < r.likelihood < told.confidence for r in told.rivals)
+
+
+def test_samples_a_minute_apart_bring_no_alarm_when_jobs_start_and_stop(make_plant):
+    plant = make_plant(nodes=4, seed=18, step=60.0, tau=90.0)
+    engine = plant.engine(ThermalResistance())
+    nodes = len(plant.names)
+    plant.load = lambda t: ((t // 1700 + np.arange(nodes)) % 3 > 0).astype(float)[plant.node]
+    assert [i.name for o in plant.run(engine, 6 * 3600) for i in o.incidents] == []

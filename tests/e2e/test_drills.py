@@ -13,7 +13,7 @@ from live_stack import Stack, until
 
 pytestmark = pytest.mark.e2e
 IN_TIME = 90.0
-QUIET = 90.0
+QUIET = 120.0
 
 # fault, target, what the page must name as its place, a word of its cause
 # Each on a place of its own, so that none explains (and mutes) another.
