@@ -65,6 +65,7 @@ class Roster:
         """Rises whenever rows are rearranged: those that somebody noted are void."""
         self._row: dict[str, int] = {}
         self._codes: dict[str, Codes] = {}
+        self._members: dict[str, tuple[Ints, dict[str, int], Ints, Ints]] = {}
         self._slots: dict[tuple[str, str], int] = {}
         self._seats: dict[int, tuple[str, str]] = {}
 
@@ -170,6 +171,19 @@ class Roster:
             codes = self._codes[label] = Codes(present)
         return codes.get()
 
+    def members(self, label: str, name: str) -> tuple[int, ...]:
+        """Rows of the things with this label, rising, without those that are gone; none for an empty name."""
+        codes, names = self.codes(label)
+        kept = self._members.get(label)
+        if kept is None or kept[0] is not codes:
+            order = np.argsort(codes, kind="stable")
+            starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
+            number = {own: i for i, own in enumerate(names)}
+            kept = self._members[label] = (codes, number, order, starts)
+        _, number, order, starts = kept
+        group = number.get(name)
+        return () if group is None else tuple(order[starts[group] : starts[group + 1]].tolist())
+
     def keep(self, rows: Ints) -> None:
         """Drop all other things; the kept ones get new rows in this order."""
         self.labels = {label: [column[i] for i in rows] for label, column in self.labels.items()}
@@ -181,6 +195,7 @@ class Roster:
         self.arranged += 1
         self._row = {key: i for i, key in enumerate(self.keys)}
         self._codes.clear()
+        self._members.clear()
         if self.level is Level.GPU:
             where = zip(self.labels["node"], self.labels["gpu"], strict=True)
             self._seats = {row: slot for row, slot in enumerate(where) if all(slot)}
@@ -224,6 +239,14 @@ class Fleet:
     def __init__(self) -> None:
         self.roster = {level: Roster(level) for level in Level}
         self._owners: dict[Level, tuple[Ints, int, Ints]] = {}
+        self._absent: dict[Level, Floats] = {}
+
+    def absent(self, level: Level) -> Floats:
+        """NaN for every thing of a level; the same array each time, not to be written to."""
+        n, kept = len(self.roster[level]), self._absent.get(level)
+        if kept is None or len(kept) != n:
+            kept = self._absent[level] = np.full(n, np.nan)
+        return kept
 
     def __getitem__(self, level: Level) -> Roster:
         return self.roster[level]
@@ -260,11 +283,14 @@ class Tick:
     values: dict[str, Floats] = field(default_factory=dict)
 
     def value(self, key: str, level: Level) -> Floats:
-        """The values of a signal over the roster of its level (all NaN where the signal is missing)."""
-        n = len(self.fleet[level])
+        """The values of a signal over the roster of its level (all NaN where the signal is missing).
+
+        The array is shared: it is not to be written to.
+        """
         found = self.values.get(key)
         if found is None:
-            return np.full(n, np.nan)
+            return self.fleet.absent(level)
+        n = len(self.fleet[level])
         if len(found) < n:
             found = self.values[key] = np.concatenate((found, np.full(n - len(found), np.nan)))
         return found

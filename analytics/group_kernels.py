@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,36 @@ from analytics.jit import compiled
 
 Single = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int32]
+WIDTHS = (2, 4, 6, 8, 10, 13, 16, 20, 26, 32)
+"""Groups up to these sizes are sorted many at a time; larger ones are searched one by one."""
 _LANES = 64
 """Groups that are sorted side by side."""
+
+
+class Plan(NamedTuple):
+    """Groups as the loops take them: `order` and `starts` as in `Groups`; `ids` are the groups by the width
+    they are sorted at, those of `WIDTHS[k]` from `edges[k]` on, and last those that are too large."""
+
+    order: Rows
+    starts: Rows
+    ids: Rows
+    edges: Rows
+
+
+class Networks(NamedTuple):
+    """Sorting networks of all `widths`, the pairs of each from `edges[k]` on."""
+
+    widths: Rows
+    pairs: Rows
+    edges: Rows
+
+
+@lru_cache(maxsize=1)
+def networks() -> Networks:
+    """Those of all `WIDTHS`."""
+    pairs = [network(width) for width in WIDTHS]
+    edges = np.cumsum([0, *map(len, pairs)])
+    return Networks(np.array(WIDTHS, np.int32), np.concatenate(pairs), edges.astype(np.int32))
 
 
 @lru_cache(maxsize=32)
@@ -40,49 +69,88 @@ def network(width: int) -> Rows:
 
 
 @compiled
-def small_medians(
-    values: Single, order: Rows, starts: Rows, ids: Rows, width: int, pairs: Rows, out: Single, present: Rows
-) -> None:
-    """Medians of groups of at most `width` members: the same comparisons for `_LANES` groups side by side."""
-    table = np.zeros((width, _LANES), np.float32)
-    far = np.float32(np.inf)
-    for first in range(0, len(ids), _LANES):
-        lanes = min(_LANES, len(ids) - first)
-        for lane in range(lanes):
-            begin = starts[ids[first + lane]]
-            size, n = starts[ids[first + lane] + 1] - begin, 0
-            for place in range(size):
-                x = values[order[begin + place]]
-                known = abs(x) < far
-                n += known
-                table[place, lane] = x if known else far  # what is absent ends up last
-            for place in range(size, width):
-                table[place, lane] = far
-            present[ids[first + lane]] = n
-        for k in range(len(pairs)):
-            upper, lower = table[pairs[k, 0]], table[pairs[k, 1]]
-            for lane in range(_LANES):
-                a, b = upper[lane], lower[lane]
-                upper[lane] = a if a < b else b
-                lower[lane] = b if a < b else a
-        for lane in range(lanes):
-            n = present[ids[first + lane]]
-            middle = np.float32(0.5) * (table[max(n - 1, 0) // 2, lane] + table[n // 2 if n else 0, lane])
-            out[ids[first + lane]] = middle if n else np.float32(np.nan)
+def medians(values: Single, plan: Plan, nets: Networks, out: Single, present: Rows) -> None:
+    """Medians of every group and column into `out`, and into `present` how many values there were.
+
+    `values` is (rows, columns), `out` and `present` (groups, columns); infinite means absent in both.
+    """
+    last = len(nets.widths)
+    for k in range(last):
+        begin, end = plan.edges[k], plan.edges[k + 1]
+        if begin < end:
+            pairs = nets.pairs[nets.edges[k] : nets.edges[k + 1]]
+            _small_medians(
+                values, plan.order, plan.starts, plan.ids[begin:end], nets.widths[k], pairs, out, present
+            )
+    if plan.edges[last] < len(plan.ids):
+        _large_medians(values, plan.order, plan.starts, plan.ids[plan.edges[last] :], out, present)
 
 
 @compiled
-def large_medians(values: Single, order: Rows, starts: Rows, ids: Rows, out: Single, present: Rows) -> None:
+def _small_medians(
+    values: Single, order: Rows, starts: Rows, ids: Rows, width: int, pairs: Rows, out: Single, present: Rows
+) -> None:
+    """Medians of groups of at most `width` members: the same comparisons for `_LANES` or so side by side.
+
+    They are made on whole numbers of the same order as the values (IEEE 754 bits, turned around below 0):
+    the compiler does those side by side, comparisons of floats it does not.
+    """
+    columns, far = values.shape[1], np.float32(np.inf)
+    together = max(_LANES // columns, 1)
+    lanes = together * columns
+    table = np.full((width, lanes), far)
+    keys, bits, most = table.view(np.int32), values.view(np.int32), np.int32(0x7FFFFFFF)
+    sign, last = np.int32(31), np.float32(np.inf).view(np.int32)
+    count = np.empty(lanes, np.int32)
+    for first in range(0, len(ids), together):
+        groups = min(together, len(ids) - first)
+        for g in range(groups):
+            begin, lane = starts[ids[first + g]], g * columns
+            size = starts[ids[first + g] + 1] - begin
+            for place in range(size):
+                row = order[begin + place]
+                for s in range(columns):
+                    key = bits[row, s]
+                    keys[place, lane + s] = key ^ ((key >> sign) & most)
+            for place in range(size, width):
+                for s in range(columns):
+                    keys[place, lane + s] = last
+        for k in range(len(pairs)):
+            upper, lower = keys[pairs[k, 0]], keys[pairs[k, 1]]
+            for lane in range(lanes):
+                a, b = upper[lane], lower[lane]
+                upper[lane] = a if a < b else b
+                lower[lane] = b if a < b else a
+        count[:] = 0
+        for place in range(width):
+            own = keys[place]
+            for lane in range(lanes):
+                count[lane] += own[lane] < last  # what is absent is last
+            for lane in range(lanes):
+                own[lane] ^= (own[lane] >> sign) & most
+        for g in range(groups):
+            group = ids[first + g]
+            for s in range(columns):
+                lane = g * columns + s
+                n = count[lane]
+                present[group, s] = n
+                low, high = table[max(n - 1, 0) // 2, lane], table[n // 2 if n else 0, lane]
+                out[group, s] = np.float32(0.5) * (low + high)
+
+
+@compiled
+def _large_medians(values: Single, order: Rows, starts: Rows, ids: Rows, out: Single, present: Rows) -> None:
     for g in ids:
         kept = np.empty(starts[g + 1] - starts[g], np.float64)
-        n = 0
-        for k in range(starts[g], starts[g + 1]):
-            x = values[order[k]]
-            if np.isfinite(x):
-                kept[n] = x
-                n += 1
-        present[g] = n
-        out[g] = np.float32(_middle(kept, 0, n))
+        for s in range(values.shape[1]):
+            n = 0
+            for k in range(starts[g], starts[g + 1]):
+                x = values[order[k], s]
+                if x < np.inf:
+                    kept[n] = x
+                    n += 1
+            present[g, s] = n
+            out[g, s] = np.float32(_middle(kept, 0, n)) if n else np.inf
 
 
 @compiled

@@ -14,22 +14,21 @@ import numpy.typing as npt
 
 from analytics.columns import Bools, Floats, Ints
 from analytics.group_kernels import (
+    WIDTHS,
+    Plan,
     Rows,
     Single,
     codes_of,
     counts,
     edges,
-    large_medians,
-    network,
+    medians,
+    networks,
     quantiles,
     sample,
-    small_medians,
     sorted_rows,
 )
 
 __all__ = ["Groups", "Rows", "Single", "by_label", "group_count", "group_quantile", "spread"]
-_WIDTHS = (2, 4, 6, 8, 10, 13, 16, 20, 26, 32)
-"""Groups up to these sizes are sorted many at a time; larger ones are searched one by one."""
 
 
 def group_quantile(values: Floats, codes: Ints, groups: int, quantile: float = 0.5) -> Floats:
@@ -84,16 +83,12 @@ class Groups:
         return codes_of(self.order, self.starts, self._rows)
 
     @cached_property
-    def _classes(self) -> list[tuple[int, Rows]]:
-        """Groups by the width they are sorted at; 0 for those that are too large."""
-        edge = np.searchsorted(_WIDTHS, self.sizes)
-        order = np.argsort(edge, kind="stable").astype(np.int32)
-        ends = np.cumsum(np.bincount(edge, minlength=len(_WIDTHS) + 1))[:-1]
-        return list(zip((*_WIDTHS, 0), np.split(order, ends), strict=True))
-
-    def renamed(self, places: Rows) -> Groups:
-        """The same groups of rows that go by other numbers."""
-        return Groups(places[self.order], self.starts, self._rows)
+    def plan(self) -> Plan:
+        """The groups as the compiled loops take them."""
+        edge = np.searchsorted(WIDTHS, self.sizes)
+        ids = np.argsort(edge, kind="stable").astype(np.int32)
+        ends = np.cumsum(np.bincount(edge, minlength=len(WIDTHS) + 1))
+        return Plan(self.order, self.starts, ids, np.append(0, ends).astype(np.int32))
 
     def keep(self, wanted: Bools) -> Groups:
         """Only these groups."""
@@ -121,12 +116,9 @@ class Groups:
 
     def medians(self, values: Single, out: Single, present: Rows) -> None:
         """Median per group into `out` (NaN without values), and into `present` how many values it had."""
-        for width, ids in self._classes:
-            if len(ids) and width:
-                pairs = network(width)
-                small_medians(values, self.order, self.starts, ids, width, pairs, out, present)
-            elif len(ids):
-                large_medians(values, self.order, self.starts, ids, out, present)
+        known = np.where(np.isfinite(values), values, np.float32(np.inf))[:, None]
+        medians(known, self.plan, networks(), out[:, None], present[:, None])
+        out[present == 0] = np.nan
 
 
 def by_label(label: Ints) -> Rows:

@@ -34,6 +34,8 @@ from analytics.signals import SIGNALS
 STEP = 15.0
 GAPS = 0.1
 """Share of values that are missing: half of them with the whole GPU or node, half one by one."""
+ERRING = 0.001
+"""Share of things that have errors of a kind, the same ones all the time: of a healthy fleet it is less."""
 USUAL = {
     "power": 600.0,
     "temperature": 58.0,
@@ -87,6 +89,7 @@ _SIZES = [0.3, 0.15, 0.15, 0.25, 0.1, 0.03, 0.0195, 0.0005]
 def ticks_of(fleet: Fleet, begin: float, rng: np.random.Generator) -> Iterator[Tick]:
     """Ticks without end; jobs change between them."""
     own = {s.key: 1 + 0.03 * rng.standard_normal(len(fleet[s.level])) for s in SIGNALS}
+    erring = {s.key: rng.random(len(fleet[s.level])) < ERRING for s in SIGNALS if s.sparse}
     gpus, now = fleet[Level.GPU], begin
     while True:
         missing = {level: rng.random(len(fleet[level])) < GAPS / 2 for level in Level}
@@ -96,7 +99,7 @@ def ticks_of(fleet: Fleet, begin: float, rng: np.random.Generator) -> Iterator[T
             if signal.every and int(now) % int(max(signal.every, STEP)) >= STEP:
                 continue
             if signal.sparse:
-                column = np.where(rng.random(n) < 0.001, 1.0, np.nan)
+                column = np.where(erring[signal.key], 1.0, np.nan)
             else:
                 column = USUAL.get(signal.key, 1.0) * own[signal.key] * (1 + 0.01 * rng.standard_normal(n))
                 column[missing[signal.level] | (rng.random(n) < GAPS / 2)] = np.nan

@@ -1,8 +1,8 @@
 """What a detector is: state over rosters, one call per tick, a verdict.
 
 The verbs are scikit-learn's: `fit` learns a history from nothing, `partial_fit` takes in more of it,
-`score_samples` says what would be said about a tick without learning from it. The service uses `observe`, which
-judges a tick and then learns it, in one pass.
+`score_samples` says what would be said about a tick without learning from it. The service uses `observe`,
+which judges a tick and then learns it, in one pass.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class Figure:
 class Evidence:
     """One observation behind a suspicion: a figure beside what it used to be and what peers show.
 
-    `signal` is the key of a signal or of a figure of the catalogue; `usual` the thing's own past, `peers` their
-    median now, `deviations` how many of its usual scatters (robust standard deviations) it is away from
-    whichever of the two counts; all in `unit`, None where unknown. `text` says what figures cannot, in a few words
-    ("the 7 others of the node did not move"). `speaks_for` names the cause that it supports where that is not
-    the suspicion's own.
+    `signal` is the key of a signal or of a figure of the catalogue; `usual` the thing's own past, `peers`
+    their median now, `deviations` how many of its usual scatters (robust standard deviations) it is away from
+    whichever of the two counts; all in `unit`, None where unknown. `text` says what figures cannot, in a few
+    words ("the 7 others of the node did not move"). `speaks_for` names the cause that it supports where that
+    is not the suspicion's own.
     """
 
     signal: str
@@ -70,7 +70,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """Another cause that would look alike: how likely it is beside the named one (0 to 1), and why less so."""
+    """Another cause that would look alike: how likely beside the named one (0 to 1), and why less so."""
 
     cause: str
     likelihood: float

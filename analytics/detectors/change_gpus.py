@@ -103,6 +103,9 @@ class GpuChanges:
 
     def close(self, tick: Tick, seconds: float) -> None:
         """A block has ended: judge it."""
+        if not (self.clock.columns["count"].any() or self.clock.columns["blocks"].any()):
+            self.clock.means()  # no clock was ever told
+            return
         idle = self.clock.columns["count"] == 0
         means, use = self.clock.means()
         past = self.past

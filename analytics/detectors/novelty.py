@@ -19,7 +19,7 @@ from analytics.columns import Columns, Floats
 from analytics.detectors.base import Detector, Scores, Verdict
 from analytics.fleet import Tick
 from analytics.signals import SIGNALS
-from analytics.univariate.kernel import FEATURES, LEVELS, MOMENTS, PEAKS, advance, peaks_only
+from analytics.univariate.kernel import FEATURES, LEVELS, MOMENTS, PEAKS, advance, as_scores, peaks_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,7 @@ class NoveltyKernel:
             c["profile"],
             out,
         )
-        out /= out + self.settings.half_score
-        out[c["moments"][0] <= self.settings.warm_up] = np.nan
+        as_scores(out, c["moments"][0], self.settings.half_score, self.settings.warm_up)
         return out
 
 

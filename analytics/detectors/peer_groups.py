@@ -9,9 +9,10 @@ from functools import lru_cache
 import numpy as np
 
 from analytics.columns import Ints
-from analytics.detectors.peers_kernel import LEAST_PEERS
+from analytics.detectors.peers_kernel import LEAST_PEERS, Peering
 from analytics.fleet import Roster
-from analytics.groups import Groups, Rows, Single, by_label
+from analytics.group_kernels import Plan, Rows, Single
+from analytics.groups import Groups, by_label
 
 KINDS = ("node", "slot", "rack", "job")
 """The peers of a GPU: in its node, at its place in the other nodes of its rack, in its rack, in its job."""
@@ -61,7 +62,7 @@ class PeerGroups:
         rows = by_label(work)
         pools = Groups.of(pool, len(racks) + len(nodes), work, rows)
         teams = Groups.of(np.where(job >= 0, work, -1), int(work.max(initial=0)) + 1)
-        everyone, cells = pools.order, Groups.of(node, len(nodes), work, rows)
+        cells = Groups.of(node, len(nodes), work, rows)
         # Whoever is too alone to have any peers is left out of everything: that is most small jobs.
         wider = np.maximum(
             _at(pools.sizes, cells.upwards(pools.code)), _at(teams.sizes, cells.upwards(teams.code))
@@ -73,16 +74,15 @@ class PeerGroups:
         self.racks = Groups.of(self.cells.upwards(np.where(rack >= 0, pools.code, -1)), len(pools))
         self.jobs = Groups.of(self.cells.upwards(teams.code), len(teams))
         self.pools, self.teams = pools.sample(_SAMPLE), teams.sample(_JOB_SAMPLE)
-        self.by_place = np.append(everyone, np.flatnonzero(pool < 0).astype(np.int32))
-        """All rows, those of a node and a rack side by side: so they are found quickly."""
-        places = np.empty_like(self.by_place)
-        places[self.by_place] = np.arange(len(places), dtype=np.int32)
-        self.placed_cells, self.placed_slots = self.cells.renamed(places), self.slots.renamed(places)
         over_cells = (_at(wide.code, self.cells.code, -1) for wide in (self.racks, self.jobs))
-        self.code = np.stack((self.cells.code, self.slots.code, *over_cells))
+        self.code: Rows = np.stack((self.cells.code, self.slots.code, *over_cells)).astype(np.int32)
         """Group of every GPU by kind of peers; -1: none."""
         self.scatter = np.stack((pools.code, teams.code))
         """Whose scatter is the measure: that of its pool, and for the job that of its team."""
+        self.peering = Peering(
+            self.cells.plan, self.slots.plan, self.racks.plan, self.jobs.plan, _by_place(self.pools),
+            self.pools.order, _by_place(self.teams), self.teams.order, self.code, self.scatter,
+        )  # fmt: skip
         self.names = [jobs[job[row]] for row in teams.order[teams.starts[:-1]]] if len(teams) else []
         """Name of the job of every team."""
         self.signature = self._signatures(pools, identities)
@@ -103,6 +103,11 @@ class PeerGroups:
 
 def _stamp(gpus: Roster) -> list[object]:
     return [gpus.codes(label)[0] for label in ("node", "rack", "gpu", "job", "model") if label in gpus.labels]
+
+
+def _by_place(groups: Groups) -> Plan:
+    """Groups of places in the list of their members."""
+    return groups.plan._replace(order=np.arange(len(groups.order), dtype=np.int32))
 
 
 def _at(figures: Rows | Ints, code: Rows | Ints, missing: int = 0) -> Rows | Ints:

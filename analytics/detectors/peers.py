@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Columns
+from analytics.columns import Columns, Floats
 from analytics.detectors.base import Detector, Scores, Verdict
 from analytics.detectors.peer_groups import JOB, KINDS, Identities, PeerGroups
-from analytics.detectors.peers_kernel import LEAST_PEERS, in_deviations, judge, keep_time, residuals
+from analytics.detectors.peers_kernel import compare, keep_time
 from analytics.detectors.straggler import Straggler
 from analytics.fleet import Level, Tick
-from analytics.groups import Groups, Single
+from analytics.group_kernels import Single, networks
+from analytics.jit import compiled
 from analytics.signals import CLOCK, GPU_SIGNALS
 
 GAP = 300.0
 """Seconds: a longer break counts as this long."""
 _CLOCK = GPU_SIGNALS.index(CLOCK)
-_TO_DEVIATION = 1.4826
-"""Standard deviations in a median absolute deviation of normal values."""
+_KEYS = [signal.key for signal in GPU_SIGNALS]
+_NOISE = np.array([signal.noise for signal in GPU_SIGNALS], np.float32)
 
 
 class Peers(Detector):
@@ -52,18 +53,24 @@ class Peers(Detector):
         dt = self._elapsed(tick.now)
         gain = np.empty_like(self._c["held"])
         keep_time(self._c["held"], self._c["peers"], groups.signature, self._c["offset"], dt, gain)
-        verdict, of_jobs = Verdict(), {}
-        scored: dict[str, Single] = {}
-        values: dict[str, Single] = {}
-        for i, signal in enumerate(GPU_SIGNALS):
-            with np.errstate(over="ignore"):  # what float32 cannot hold is absent
-                values[signal.key] = tick.value(signal.key, Level.GPU).astype(np.float32, copy=False)
-            centre = _centres(groups, values[signal.key])
-            scored[signal.key] = self._judge(i, groups, values[signal.key], centre, dt, gain)
-            of_jobs[signal.key] = centre[JOB]
-            verdict.scores.append(Scores(signal.key, Level.GPU, scored[signal.key]))
+        given = [i for i, signal in enumerate(GPU_SIGNALS) if signal.key in tick.values]
+        found = np.empty((len(given), len(gpus)), np.float32)
+        for row, i in zip(found, given, strict=True):
+            _copy(tick.value(GPU_SIGNALS[i].key, Level.GPU), row)
+        score, of_jobs = np.empty_like(found), np.empty((len(given), len(groups.jobs)), np.float32)
+        if given:
+            compare(
+                found, np.array(given, np.int32), _NOISE[given], groups.peering, networks(), dt, gain,
+                self._c["offset"], self._c["age"], score, of_jobs,
+            )  # fmt: skip
+        values, scored, medians = (
+            dict.fromkeys(_KEYS, np.full(size, np.nan, np.float32))
+            | {_KEYS[i]: row for i, row in zip(given, table, strict=True)}
+            for table, size in ((found, len(gpus)), (score, len(gpus)), (of_jobs, len(groups.jobs)))
+        )
+        verdict = Verdict([Scores(key, Level.GPU, scored[key]) for key in _KEYS])
         ahead = self._c["offset"][JOB, _CLOCK]
-        verdict.suspicions = self._straggler.observe(tick, groups, values, of_jobs, scored, ahead, dt)
+        verdict.suspicions = self._straggler.observe(tick, groups, values, medians, scored, ahead, dt)
         return verdict
 
     def _elapsed(self, now: float) -> Single:
@@ -73,46 +80,10 @@ class Peers(Detector):
         last[...] = now
         return dt
 
-    def _judge(
-        self, i: int, groups: PeerGroups, values: Single, centre: list[Single], dt: Single, gain: Single
-    ) -> Single:
-        offset, noise = self._c["offset"], GPU_SIGNALS[i].noise
-        apart = np.empty((len(KINDS), len(values)), np.float32)
-        for kind in range(len(KINDS)):
-            residuals(values, groups.code[kind], centre[kind], offset[kind, i], apart[kind])
-        far = np.abs(apart)
-        for kind in range(len(KINDS)):
-            own, scatter = (groups.teams, 1) if kind == JOB else (groups.pools, 0)
-            in_deviations(far[kind], groups.scatter[scatter], _weight(own, far[kind], noise))
-        score = values.copy()
-        judge(apart, far, dt, gain, self._c["offset"], i, self._c["age"][i], score)
-        return score
 
-
-def _centres(groups: PeerGroups, values: Single) -> list[Single]:
-    """Median of every group by kind of peers; NaN where fewer than `LEAST_PEERS` have a value."""
-    placed = values[groups.by_place]
-    cells, present = _medians(groups.placed_cells, placed)
-    slots, there = _medians(groups.placed_slots, placed)
-    found = [_enough(cells, present), _enough(slots, there)]
-    for wider in (groups.racks, groups.jobs):
-        centre, _ = _medians(wider, cells)
-        found.append(_enough(centre, wider.total(present)))
-    return found
-
-
-def _enough(centre: Single, present: np.ndarray) -> Single:
-    return np.where(present >= LEAST_PEERS, centre, np.float32(np.nan))
-
-
-def _weight(groups: Groups, distance: Single, noise: float) -> Single:
-    """One over the robust standard deviation of each group's residuals, which is at least `noise`."""
-    width, _ = _medians(groups, distance)
-    deviation: Single = np.fmax(_TO_DEVIATION * width, np.float32(noise))
-    return np.float32(1) / deviation
-
-
-def _medians(groups: Groups, values: Single) -> tuple[Single, np.ndarray]:
-    out, present = np.empty(len(groups), np.float32), np.empty(len(groups), np.int32)
-    groups.medians(values, out, present)
-    return out, present
+@compiled
+def _copy(values: Floats, out: Single) -> None:
+    """What float32 cannot hold is absent."""
+    for i in range(len(out)):
+        x = np.float32(values[i])
+        out[i] = x if abs(x) < np.inf else np.float32(np.nan)

@@ -32,6 +32,13 @@ HOLD = 2
 """Minutes in a row that a limit must be in reach."""
 TOLD_QUANTILES = (0.1, 0.5, 0.9, 0.99)
 _HORIZON_NAMES = ("1m", "5m", "15m")
+_TOLD = [QUANTILES.index(quantile) for quantile in TOLD_QUANTILES]
+_FIGURES = [
+    ((h, q), (name, f"{quantile:g}"))
+    for h, name in enumerate(_HORIZON_NAMES)
+    for q, quantile in enumerate(TOLD_QUANTILES)
+]
+"""Place among the lines that are told, and the labels that tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,8 @@ class Power(Detector):
             self._close(tick, begun)
         self._begun["begun"][...] = tick.now if due or begun <= 0 else begun
         for kind in _KINDS:
+            if kind.signal not in tick.values:
+                continue
             values = tick.value(kind.signal, kind.level)
             there = np.isfinite(values) & (np.abs(values) < 1e10)
             c = self._minute[kind.level]
@@ -106,7 +115,6 @@ class Power(Detector):
 
     def _close(self, tick: Tick, begun: float) -> None:
         """A minute has ended: learn its means."""
-        held = _held(tick, self._racks[1])
         self._swings.close(tick.now, tick.now - begun, self._limits())
         for kind in _KINDS:
             c = self._minute[kind.level]
@@ -114,12 +122,13 @@ class Power(Detector):
             mean = np.where(use, c["total"] / np.maximum(c["count"], 1), 0.0)
             c["total"][...] = 0.0
             c["count"][...] = 0.0
-            if not len(mean):
-                continue
-            known = held if kind.level is Level.RACK else np.full(len(mean), np.nan)
-            forecast = self._forecasts[kind.level]
-            forecast.step(tick.now, mean, known, use)
             c["limit"] = _limit(tick, kind, c["limit"])
+            forecast = self._forecasts[kind.level]
+            if not (use.any() or forecast.clock["last"].any()):  # nothing is measured there
+                continue
+            of_racks = kind.level is Level.RACK
+            held = _held(tick, self._racks[1]) if of_racks else np.full(len(mean), np.nan)
+            forecast.step(tick.now, mean, held, use)
             lines, ready = forecast.ahead(tick.now)
             forecast.clock["lines"] = lines
             level, limit = forecast.columns["level"], c["limit"]
@@ -141,11 +150,10 @@ class Power(Detector):
         lines, ready = forecast.clock["lines"], forecast.columns["blocks"] >= READY
         fresh = ready & (tick.now - forecast.clock["last"] <= 5 * STEP)
         if kind.metric is not None:
-            for h, name in enumerate(_HORIZON_NAMES):
-                for quantile in TOLD_QUANTILES:
-                    line = np.where(fresh, lines[h, QUANTILES.index(quantile)], np.nan)
-                    labels = (name, f"{quantile:g}")
-                    verdict.figures.append(Figure(kind.metric, kind.level, line, labels))
+            told = np.where(fresh, lines[:, _TOLD], np.nan)
+            verdict.figures += [
+                Figure(kind.metric, kind.level, told[h, q], labels) for (h, q), labels in _FIGURES
+            ]
         # One half where the limit is what is expected in five minutes.
         with np.errstate(invalid="ignore", divide="ignore"):
             expected = np.where(ready, lines[1, QUANTILES.index(0.5)], tick.value(kind.signal, kind.level))
@@ -224,4 +232,4 @@ def _members(tick: Tick, level: Level, row: int) -> tuple[int, ...]:
     if level is Level.FEED:
         return ()
     rack = roster.labels["rack"][row] if level is Level.DEVICE else roster.labels[IDENTITY[level]][row]
-    return tuple(i for i, name in enumerate(gpus.labels["rack"]) if name == rack and rack)
+    return gpus.members("rack", rack)

@@ -140,7 +140,7 @@ class Paths:
                 etas = [reach(now, lines[:, QUANTILES.index(q), row], carries) for q in (0.5, 0.95, 0.05)]
             elif now > carries:
                 etas = [0.0, 0.0, float(HORIZONS[-1])]
-        rows = tuple(i for i, rack in enumerate(gpus.labels["rack"]) if rack == name)
+        rows = gpus.members("rack", name)
         rival = Rival("sensor", 0.15, "the meter of one side may be silent; its voltage tells")
         return Suspicion(
             "power_path", "rack", name, name, rows, 0.9, eta=etas[0], earliest=etas[1], latest=etas[2],
@@ -161,7 +161,7 @@ class Paths:
             rival = Rival(
                 "power_path", 0.3, "a supply without input looks failed; its PDU still feeds others"
             )
-            rows = tuple(i for i, node in enumerate(gpus.labels["node"]) if node == name)
+            rows = gpus.members("node", name)
             found.append(
                 Suspicion(
                     "power_supply", "node", name, name, rows, 0.8, since=float(c["since"][row]) or None,

@@ -10,6 +10,7 @@ import numpy as np
 from analytics.columns import Columns, Floats
 from analytics.detectors.base import Evidence, Figure, Rival, Suspicion
 from analytics.fleet import Level, Tick
+from analytics.jit import compiled
 from analytics.named import Named
 from analytics.signals import POWER
 from analytics.signals_power import FEED_WATTS, JOB_WATTS, RACK_WATTS
@@ -23,6 +24,10 @@ OFTEN = 0.6
 """Share of minutes beyond a limit that makes a finding: a checkpoint now and then is no swing."""
 JOB_SHARE = 0.7
 """Part of a swing that one job must make for it to be called that job's."""
+MOST = 1e10
+"""Watts that no meter shows."""
+FOLLOWS = 20.0
+"""Seconds between two readings that make a ramp, at most."""
 _LEVELS = ((Level.JOB, JOB_WATTS.key), (Level.RACK, RACK_WATTS.key), (Level.FEED, FEED_WATTS.key))
 _SPEC: dict[str, tuple[int, ...]] = {
     "low": (), "high": (), "count": (), "last": (), "at": (), "steep": (), "swing": (), "ramp": (),
@@ -55,41 +60,22 @@ class Swings:
     def add(self, tick: Tick) -> None:
         """Take in a tick."""
         for level, key in _LEVELS:
-            if not len(tick.fleet[level]):
+            if not len(tick.fleet[level]) or (level is not Level.JOB and key not in tick.values):
                 continue
             values = _job_watts(tick, self._named) if level is Level.JOB else tick.value(key, level)
             c = self._c[level]
-            there = np.isfinite(values) & (np.abs(values) < 1e10)
-            dt = tick.now - c["at"]
-            steep = np.abs(values - c["last"]) / np.maximum(dt, 0.5)
-            follows = there & (c["at"] > 0) & (dt <= 20.0)
-            c["steep"] = np.where(follows, np.maximum(c["steep"], steep), c["steep"])
-            c["low"] = np.where(there, np.fmin(c["low"], values), c["low"])
-            c["high"] = np.where(there, np.fmax(c["high"], values), c["high"])
-            c["count"] += there
-            c["last"] = np.where(there, values, c["last"])
-            c["at"] = np.where(there, tick.now, c["at"])
+            _add(values, tick.now, c["low"], c["high"], c["count"], c["last"], c["at"], c["steep"])
 
     def close(self, now: float, seconds: float, limits: Mapping[Level, Floats]) -> None:
         """A minute has ended; `limits` are what racks and feeds may carry (W)."""
         for level, _ in _LEVELS:
             c = self._c[level]
-            enough = c["count"] >= LEAST_READINGS
-            c["swing"] = np.where(enough, c["high"] - c["low"], np.nan)
-            c["ramp"] = np.where(enough & (c["steep"] > 0), c["steep"], np.nan)
             limit = limits.get(level)
-            if limit is not None:
-                with np.errstate(invalid="ignore"):
-                    beyond = c["swing"] > self._limits.swing * limit
-                    beyond |= c["ramp"] > self._limits.ramp * limit
-                gain = 1 - np.exp(-seconds / WINDOW)
-                c["often"] += np.where(enough, gain * (beyond - c["often"]), 0.0)
-                begins = beyond & (c["since"] == 0)
-                c["since"] = np.where(begins, now - seconds, np.where(c["often"] < 0.05, 0.0, c["since"]))
-            for name in ("low", "high"):
-                c[name][...] = np.nan
-            c["count"][...] = 0.0
-            c["steep"][...] = 0.0
+            _close(
+                now, seconds, self._limits.swing, self._limits.ramp, limit is not None,
+                c["count"] if limit is None else limit, c["low"], c["high"], c["count"], c["steep"],
+                c["swing"], c["ramp"], c["often"], c["since"],
+            )  # fmt: skip
 
     def figures(self) -> list[Figure]:
         """Swing and ramp of every job."""
@@ -120,24 +106,21 @@ class Swings:
             ),
             Evidence("power_ramp", ramp, Unit.WATTS, self._limits.ramp * limit, text="watts per second"),
         )  # fmt: skip
-        if level is Level.RACK:
-            rows = [i for i, rack in enumerate(gpus.labels["rack"]) if rack == name]
-        else:
-            rows = []
+        rows = gpus.members("rack", name) if level is Level.RACK else ()
         job = self._job(tick, swing, rows)
         since = float(c["since"][row]) or None
         if job:
-            rows = [i for i, owner in enumerate(gpus.labels["job"]) if owner == job]
+            rows = gpus.members("job", job)
             scope, place = "job", job
         else:
             scope, place = level.value, name
         rival = Rival("power_path", 0.15, "a source that wavers shows in its voltage, not in the load's step")
         return Suspicion(
-            "power_swing", scope, place, place, tuple(rows), 0.7, since=since,
+            "power_swing", scope, place, place, rows, 0.7, since=since,
             confidence=0.9 if job else 0.6, evidence=evidence, rivals=(rival,),
         )  # fmt: skip
 
-    def _job(self, tick: Tick, swing: float, rows: list[int]) -> str:
+    def _job(self, tick: Tick, swing: float, rows: tuple[int, ...]) -> str:
         """The job that makes most of a swing, of those that hold these GPUs (all, where there are none)."""
         gpus, jobs = tick.fleet[Level.GPU], tick.fleet[Level.JOB]
         names = {gpus.labels["job"][row] for row in rows} - {""} if rows else set(jobs.keys)
@@ -148,6 +131,67 @@ class Swings:
             if own >= most and own > 0:
                 best, most = name, own
         return best
+
+
+@compiled
+def _add(
+    values: Floats,
+    now: float,
+    low: Floats,
+    high: Floats,
+    count: Floats,
+    last: Floats,
+    at: Floats,
+    steep: Floats,
+) -> None:
+    """Take a reading of each series into the lowest, the highest and the steepest of its minute."""
+    for i in range(len(values)):
+        value = float(values[i])
+        if not abs(value) < MOST:
+            continue
+        passed = now - at[i]
+        if at[i] > 0 and passed <= FOLLOWS:
+            steep[i] = max(steep[i], abs(value - last[i]) / max(passed, 0.5))
+        low[i] = value if np.isnan(low[i]) else min(low[i], value)
+        high[i] = value if np.isnan(high[i]) else max(high[i], value)
+        count[i] += 1
+        last[i] = value
+        at[i] = now
+
+
+@compiled
+def _close(
+    now: float,
+    seconds: float,
+    most_swing: float,
+    most_ramp: float,
+    limited: bool,
+    limit: Floats,
+    low: Floats,
+    high: Floats,
+    count: Floats,
+    steep: Floats,
+    swing: Floats,
+    ramp: Floats,
+    often: Floats,
+    since: Floats,
+) -> None:
+    """Swing and ramp of the minute that ends, and how often the limit is passed; begin the next."""
+    gain = 1 - np.exp(-seconds / WINDOW)
+    for i in range(len(count)):
+        enough = count[i] >= LEAST_READINGS
+        swing[i] = high[i] - low[i] if enough else np.nan
+        ramp[i] = steep[i] if enough and steep[i] > 0 else np.nan
+        if limited:
+            beyond = swing[i] > most_swing * limit[i] or ramp[i] > most_ramp * limit[i]
+            if enough:
+                often[i] += gain * ((1.0 if beyond else 0.0) - often[i])
+            if beyond and since[i] == 0:
+                since[i] = now - seconds
+            elif often[i] < 0.05:
+                since[i] = 0.0
+        low[i] = high[i] = np.nan
+        count[i] = steep[i] = 0.0
 
 
 def _job_watts(tick: Tick, named: Named) -> Floats:

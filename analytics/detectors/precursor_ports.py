@@ -65,13 +65,12 @@ class Ports:
             racks.setdefault(nodes.labels["rack"][row], []).append(row)
         found = []
         for rack, rows in racks.items():
-            there = nodes.labels["rack"].count(rack)
-            if rack and len(rows) >= TOGETHER and 3 * len(rows) >= there:
-                found.append(self._one(rack, "rack", "switch", rows, _members(gpus.labels["rack"], rack)))
+            if len(rows) >= TOGETHER and 3 * len(rows) >= len(nodes.members("rack", rack)) > 0:
+                found.append(self._one(rack, "rack", "switch", rows, gpus.members("rack", rack)))
                 continue
             for row in rows:
                 name = nodes.keys[row]
-                found.append(self._one(name, "node", "link", [row], _members(gpus.labels["node"], name)))
+                found.append(self._one(name, "node", "link", [row], gpus.members("node", name)))
         return found
 
     def _one(self, place: str, scope: str, cause: str, rows: list[int], gpus: tuple[int, ...]) -> Suspicion:
@@ -105,7 +104,3 @@ def _alive(tick: Tick, named: Named) -> Floats:
     use = (codes >= 0) & np.isfinite(tick.value(POWER.key, Level.GPU))
     answers = np.bincount(codes[use], minlength=len(names)) > 0
     return named.spread(names, answers.astype(np.float64), tick.fleet[Level.NODE], 0.0)
-
-
-def _members(column: list[str], name: str) -> tuple[int, ...]:
-    return tuple(row for row, value in enumerate(column) if value == name)

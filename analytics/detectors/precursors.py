@@ -9,16 +9,18 @@ half. The table of precursors and the mathematics of the risk are in `failure_ri
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.columns import Bools, Columns, Floats, Ints
+from analytics.columns import Columns, Floats, Ints
 from analytics.detectors.base import Detector, Evidence, Figure, Rival, Scores, Suspicion, Verdict
 from analytics.detectors.failure_risk import TABLE, WEEK, YEAR, Precursor, prior, risk_within, weight_of
 from analytics.detectors.precursor_counts import count_events, fade, raise_flags
 from analytics.detectors.precursor_ports import Ports
-from analytics.fleet import Level, Tick
+from analytics.fleet import Level, Roster, Tick
 from analytics.groups import group_count
 from analytics.signals import MARGIN, POWER
 from analytics.signals_errors import ECC, NVLINK_DOWN, NVLINK_ERRORS, XIDS, XIDS_LINK, XIDS_LOST
@@ -42,6 +44,17 @@ _RIVALS = {
     "power_path": Rival("software", 0.2, "a limit that was set does not pull the brake"),
     "switch": Rival("link", 0.2, "several links do not go bad at once"),
 }
+
+
+@dataclass(slots=True)
+class _Sign:
+    """A precursor that one GPU shows: which, its place among others (the gravest first), what it alone makes
+    of the chance of failure within a week, and the count."""
+
+    kind: int
+    order: float
+    risk: float
+    told: float
 
 
 class Precursors(Detector):
@@ -71,24 +84,39 @@ class Precursors(Detector):
         self._ports = Ports()
         self.table("ports", Level.NODE, self._ports.columns)
         self._logs = np.log([row.ratio for row in self._rows])
+        self._nvlink = np.array([row.signal in _NVLINK for row in self._rows])
+        self._texts = [f"{row.meaning}; {row.action}" for row in self._rows]
+        self._usual_risk = prior(86400.0)
+        self._said = Verdict()
+        self._stamp: list[object] = []
 
     def observe(self, tick: Tick) -> Verdict:
-        told = any(row.signal in tick.values and row.signal != XIDS.key for row in self._rows)
-        for i, row in enumerate(self._rows):
-            # Where codes are told apart, their sum says nothing more.
-            if row.signal in tick.values and not (row.signal == XIDS.key and told):
-                self._take_in(tick, i, row)
+        asked = [(i, row) for i, row in enumerate(self._rows) if row.signal in tick.values]
+        told = any(row.signal != XIDS.key for _, row in asked)
         c, past = self._c, self._past
-        c["known"] = np.where(np.isfinite(tick.value(POWER.key, Level.GPU)), 1.0, c["known"])
-        top = c["strength"].max(axis=0)
-        past["since"] = np.where(top < OPEN, 0.0, np.where(past["since"] > 0, past["since"], tick.now))
-        self._note_memory_errors(tick, top)
-        margin = tick.value(MARGIN.key, Level.GPU)
-        c["margin"] = np.where(np.isfinite(margin), margin, c["margin"])
-        verdict = Verdict()
-        self._judge(tick, np.flatnonzero(top > 0.02), verdict)
-        verdict.suspicions += self._ports.observe(tick)
-        return verdict
+        for i, row in asked:
+            # Where codes are told apart, their sum says nothing more.
+            if not (row.signal == XIDS.key and told):
+                self._take_in(tick, i, row)
+        power, margin = tick.value(POWER.key, Level.GPU), tick.value(MARGIN.key, Level.GPU)
+        c["known"][np.isfinite(power)] = 1.0
+        there = np.isfinite(margin)
+        c["margin"][there] = margin[there]
+        if asked or ECC.key in tick.values or not self._stands(tick.fleet[Level.GPU]):
+            top = c["strength"].max(axis=0)
+            past["since"] = np.where(top < OPEN, 0.0, np.where(past["since"] > 0, past["since"], tick.now))
+            self._note_memory_errors(tick, top)
+            self._judge(tick, np.flatnonzero(top > 0.02))
+        said = self._said
+        ports = self._ports.observe(tick)
+        return Verdict(list(said.scores), suspicions=[*said.suspicions, *ports], figures=list(said.figures))
+
+    def _stands(self, gpus: Roster) -> bool:
+        """Whether what was said last still holds: no counter was read since, and nothing moved."""
+        stamp: list[object] = [self._c["strength"], gpus.codes("node")[0], gpus.codes("gpu")[0]]
+        same = len(stamp) == len(self._stamp) and all(map(operator.is_, stamp, self._stamp))
+        self._stamp = stamp
+        return same
 
     def _take_in(self, tick: Tick, i: int, row: Precursor) -> None:
         c, past = self._c, self._past
@@ -115,10 +143,11 @@ class Precursors(Detector):
         c["ecc_rose"] = np.where(rose, 1.0, np.where(top > 0.02, c["ecc_rose"], 0.9 * c["ecc_rose"]))
         past["ecc"] = np.where(np.isfinite(now), now, past["ecc"])
 
-    def _judge(self, tick: Tick, hot: Ints, verdict: Verdict) -> None:
+    def _judge(self, tick: Tick, hot: Ints) -> None:
         n = len(tick.fleet[Level.GPU])
         score = np.full(n, np.nan)
         risks = {horizon: np.full(n, np.nan) for horizon in HORIZONS}
+        verdict = self._said = Verdict()
         if len(hot):
             strength = self._c["strength"][:, hot].astype(np.float64)
             weight = weight_of(strength, self._rows)
@@ -136,11 +165,9 @@ class Precursors(Detector):
         called = strength >= OPEN
         if not called.any():
             return []
-        cause = np.array([row.cause for row in self._rows])
         gpus = tick.fleet[Level.GPU]
         link = np.zeros(len(gpus), bool)
-        nvlink = np.array([row.signal in _NVLINK for row in self._rows])
-        link[hot] = (called & nvlink[:, None]).any(axis=0)
+        link[hot] = called[self._nvlink].any(axis=0)
         node, names = gpus.codes("node")
         erring = group_count(link, node, len(names))
         there = np.bincount(node[node >= 0], minlength=len(names))
@@ -149,14 +176,25 @@ class Precursors(Detector):
             self._switch(names[code], np.flatnonzero(link & (node == code)))
             for code in np.flatnonzero(shared)
         ]
-        for j in np.flatnonzero(called.any(axis=0)):
-            row = int(hot[j])
-            together = node[row] >= 0 and shared[node[row]]
+        together = (link & (node >= 0) & np.append(shared, False)[node])[hot].tolist()
+        column, kind = np.nonzero(called.T)
+        weight = self._logs[kind] * strength[kind, column]
+        signs = map(
+            _Sign, kind.tolist(), (-weight).tolist(), risk_within(weight, WEEK).tolist(),
+            self._told(tick, kind, hot[column]).tolist(),
+        )  # fmt: skip
+        by_column: dict[int, list[_Sign]] = {}
+        for j, sign in zip(column.tolist(), signs, strict=True):
+            by_column.setdefault(j, []).append(sign)
+        for j, shown in by_column.items():
+            causes: dict[str, list[_Sign]] = {}
+            for sign in shown:
+                causes.setdefault(self._rows[sign.kind].cause, []).append(sign)
+            row, risk = int(hot[j]), float(day_risk[j])
             found += [
-                self._one(tick, row, name, strength[:, j], float(day_risk[j]))
-                for name in dict.fromkeys(cause[called[:, j]].tolist())
-                if not (name == "link" and together and link[row])
-                and not self._of_heat(row, name, called[:, j])
+                self._one(tick, row, name, mine, tuple(causes), risk)
+                for name, mine in causes.items()
+                if not (name == "link" and together[j]) and not self._of_heat(row, mine)
             ]
         return found
 
@@ -170,36 +208,33 @@ class Precursors(Detector):
             confidence=0.7, evidence=evidence, rivals=(_RIVALS["switch"],),
         )  # fmt: skip
 
-    def _of_heat(self, row: int, cause: str, called: Bools) -> bool:
+    def _of_heat(self, row: int, mine: list[_Sign]) -> bool:
         """Whether a GPU fell off the bus because it was too hot: then heat is the finding."""
-        mine = {p.signal for i, p in enumerate(self._rows) if p.cause == cause and called[i]}
-        return mine == {XIDS_LOST.key} and bool(self._c["margin"][row] <= HOT)
+        only = len(mine) == 1 and self._rows[mine[0].kind].signal == XIDS_LOST.key
+        return only and bool(self._c["margin"][row] <= HOT)
 
-    def _one(self, tick: Tick, row: int, cause: str, strength: Floats, day_risk: float) -> Suspicion:
+    def _one(
+        self, tick: Tick, row: int, cause: str, mine: list[_Sign], causes: tuple[str, ...], day_risk: float
+    ) -> Suspicion:
         gpus = tick.fleet[Level.GPU]
-        mine = [i for i, p in enumerate(self._rows) if p.cause == cause and strength[i] >= OPEN]
-        mine.sort(key=lambda i: -self._logs[i] * strength[i])
-        first = self._rows[mine[0]]
+        mine.sort(key=operator.attrgetter("order"))
+        first = self._rows[mine[0].kind]
         if first.signal == XIDS.key:
             cause = self._guess(tick, row)
         evidence = [
-            Evidence(
-                self._rows[i].signal, self._told(tick, i, row), Unit.COUNT, 0.0,
-                text=f"{self._rows[i].meaning}; {self._rows[i].action}",
-            )
-            for i in mine[:3]
-        ]  # fmt: skip
-        week = float(risk_within(np.array([self._logs[mine[0]] * strength[mine[0]]]), WEEK)[0])
+            Evidence(self._rows[sign.kind].signal, sign.told, Unit.COUNT, 0.0, text=self._texts[sign.kind])
+            for sign in mine[:3]
+        ]
         text = "chance of failure in 24 h, beside that of any GPU"
-        evidence.append(Evidence("failure_risk", day_risk, Unit.RATIO, prior(86400.0), text=text))
-        others = {p.cause for i, p in enumerate(self._rows) if strength[i] >= OPEN} - {first.cause, cause}
-        rivals = [Rival(name, 0.5, "it shows errors of that kind as well") for name in sorted(others)]
+        evidence.append(Evidence("failure_risk", day_risk, Unit.RATIO, self._usual_risk, text=text))
+        others = [name for name in sorted(causes) if name not in (first.cause, cause)]
+        rivals = [Rival(name, 0.5, "it shows errors of that kind as well") for name in others]
         usual = _RIVALS[cause]
         if usual.cause not in others:
             rivals.append(usual)
         place = f"{gpus.labels['node'][row]}/gpu{gpus.labels['gpu'][row]}"
         return Suspicion(
-            cause, "gpu", place, gpus.labels["uuid"][row], (row,), 0.5 + 0.5 * week,
+            cause, "gpu", place, gpus.labels["uuid"][row], (row,), 0.5 + 0.5 * mine[0].risk,
             since=float(self._past["since"][row]) or None, confidence=first.certain,
             evidence=tuple(evidence), rivals=tuple(rivals),
         )  # fmt: skip
@@ -210,7 +245,12 @@ class Precursors(Detector):
             return "memory"
         return "driver" if np.isfinite(tick.value(POWER.key, Level.GPU)[row]) else "link"
 
-    def _told(self, tick: Tick, i: int, row: int) -> float:
-        value = float(tick.value(self._rows[i].signal, Level.GPU)[row])
-        last = float(self._past["last"][i][row])
-        return value if np.isfinite(value) else (last if np.isfinite(last) else 1.0)
+    def _told(self, tick: Tick, kind: Ints, row: Ints) -> Floats:
+        """What the precursors `kind` say about the GPUs `row`: now, else when they were last read, else 1."""
+        told = self._past["last"][kind, row]
+        for i, one in enumerate(self._rows):
+            if one.signal in tick.values:
+                mine = kind == i
+                now = tick.values[one.signal][row[mine]]
+                told[mine] = np.where(np.isfinite(now), now, told[mine])
+        return np.where(np.isfinite(told), told, 1.0)

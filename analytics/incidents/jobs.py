@@ -11,6 +11,9 @@ from analytics.incidents.causality import LEVELS, SLACK
 SETTLE = 600.0
 """Seconds after a start or stop in which levels still move."""
 
+_PART = 256
+"""GPUs whose jobs are compared at once."""
+
 
 class JobChanges:
     """When each GPU last changed its job; forgotten once settled."""
@@ -34,7 +37,14 @@ class JobChanges:
                 before = dict(zip(self._keys, self._jobs, strict=True))
                 moved = [u for u, job in zip(keys, jobs, strict=True) if before.get(u, job) != job]
             else:  # GPUs that are new have had no other job
-                moved = [u for u, was, job in zip(keys, self._jobs, jobs, strict=False) if was != job]
+                # Comparing lists at once is quick, and most parts of a fleet stay as they were.
+                moved = [
+                    keys[row]
+                    for first in range(0, len(self._jobs), _PART)
+                    if (was := self._jobs[first : first + _PART]) != (is_ := jobs[first : first + len(was)])
+                    for row, (old, new) in enumerate(zip(was, is_, strict=True), first)
+                    if old != new
+                ]
             self._changed.update(dict.fromkeys(moved, now))
         self._codes, self._keys, self._jobs = codes, keys, list(jobs)
 

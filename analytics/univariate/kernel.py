@@ -46,44 +46,60 @@ def advance(
     (LEVELS, FEATURES, series), `profile` (2 x bins, series): the bins of working days, then of weekends.
     `out` becomes the novelty, NaN without a value.
     """
-    settle, block, kept, trust = knobs[5], knobs[6], knobs[7], knobs[8]
+    settle, block, kept, trust = np.float32(knobs[5]), np.float32(knobs[6]), knobs[7], knobs[8]
+    zero, tiny, least, missing = np.float32(0.0), np.float32(1e-9), np.float32(1 / 2000.0), np.float32(np.nan)
     feature = np.empty((FEATURES, _GROUP), np.float32)
     scatter = np.empty(_GROUP, np.float32)
     best = np.empty(_GROUP, np.float32)
     step = np.empty(_GROUP, np.float32)
     gain = np.empty(_GROUP, np.float32)
     forget = np.empty(_GROUP, np.float32)
-    loss = math.log(2.0) / knobs[2]
+    excess, room = np.empty(_GROUP, np.float32), np.empty((4, _GROUP), np.float32)
+    exact = np.empty(_GROUP, np.float64)
+    loss = np.float32(math.log(2.0) / knobs[2])
     for start in range(0, len(values), _GROUP):
         size = min(_GROUP, len(values) - start)
         stop = start + size
         when = now[start:stop] if len(now) > 1 else now
-        state = moments[:, start:stop]
-        _means(values[start:stop], when, knobs, state, profile[:, start:stop], feature, scatter, step)
-        rows, blocks, age = state[0], state[1], state[2]
+        _means(values[start:stop], when, start, knobs, moments, profile, feature, scatter, step, room, exact)
+        # Slices of one row each, not of all: only what lies side by side for sure is reckoned side by side.
+        rows, blocks, age = moments[0][start:stop], moments[1][start:stop], moments[2][start:stop]
         closing = False
         for j in range(size):
-            best[j] = 0.0 if step[j] > 0.0 else np.nan
-            past = rows[j] - settle
-            step[j] = step[j] if past > 0.0 else 0.0
-            gain[j] = max(step[j] / max(past, step[j], 1e-9), step[j] / 2000.0)
+            best[j] = zero if step[j] > zero else missing
+        for j in range(size):
+            step[j] = step[j] if rows[j] - settle > zero else zero
+        for j in range(size):
+            past = rows[j] - settle if rows[j] - settle > step[j] else step[j]
+            quick = step[j] / (past if past > tiny else tiny)
+            gain[j] = quick if quick > least * step[j] else least * step[j]
+        for j in range(size):
             forget[j] = step[j] * loss
+        for j in range(size):
             age[j] += step[j]
+        for j in range(size):
             closing |= age[j] >= block
         for f in range(FEATURES):
-            high, low = peaks[0, f, start:stop], peaks[1, f, start:stop]
-            scatter_high, scatter_low = levels[3, f, start:stop], levels[4, f, start:stop]
+            high, low = peaks[0][f][start:stop], peaks[1][f][start:stop]
+            scatter_high, scatter_low = levels[3][f][start:stop], levels[4][f][start:stop]
+            here = feature[f]
             for j in range(size):
-                beyond = max(feature[f, j] - high[j], -low[j] - feature[f, j])
+                over, under = here[j] - high[j], -low[j] - here[j]
+                excess[j] = over if over > under else under
+            for j in range(size):
+                beyond = excess[j]
                 # Before anything was learned the peaks are infinite and nothing is beyond them.
-                if 0.0 < beyond < np.inf:
+                if zero < beyond < np.inf:
                     width = max(high[j] + low[j], scatter[j] if f < 3 else np.float32(0.5))
                     usual = scatter_high[j] if feature[f, j] > high[j] else scatter_low[j]
                     # Width and usual scatter of block peaks, one as important as the other; before there
                     # are blocks, a tenth of the width stands for the scatter.
                     scale = width * (usual * blocks[j] + 0.5 * width) / (blocks[j] + 5.0)
                     best[j] = max(best[j], weights[f] * beyond / math.sqrt(scale))
-            _learn(feature[f], step, gain, forget, peaks[:, f, start:stop], levels[0, f, start:stop])
+            _learn(
+                here, step, gain, forget, high, low, peaks[2][f][start:stop], peaks[3][f][start:stop],
+                levels[0][f][start:stop], excess[:size],
+            )  # fmt: skip
         if closing:
             for j in range(size):
                 if age[j] >= block:
@@ -92,77 +108,79 @@ def advance(
                     _close_block(start + j, blocks[j], peaks, levels)
         for j in range(size):
             # A record means little while little has been seen.
-            out[start + j] = best[j] * math.sqrt(min(rows[j] / trust, 1.0))
+            out[start + j] = best[j] * math.sqrt(min(rows[j] / trust, 1.0)) if best[j] > zero else best[j]
 
 
 @compiled
 def _learn(
-    feature: Floats, learn: Floats, gain: Floats, forget: Floats, peaks: Floats, center: Floats
+    feature: Floats,
+    learn: Floats,
+    gain: Floats,
+    forget: Floats,
+    high: Floats,
+    low: Floats,
+    block_high: Floats,
+    block_low: Floats,
+    center: Floats,
+    x: Floats,
 ) -> None:
-    """Take one feature of a group into its peaks; the peaks of all times sink slowly towards the centre."""
-    high, low, block_high, block_low = peaks[0], peaks[1], peaks[2], peaks[3]
+    """Take one feature of a group into its peaks; the peaks of all times sink slowly towards the centre.
+
+    `x` is room. As everywhere here, loops touch few arrays each: else the compiler, which must rule out that
+    they overlap, does not reckon series side by side.
+    """
+    zero = np.float32(0.0)
     for j in range(len(center)):
-        taken = learn[j] > np.float32(0.0)
-        x = feature[j] if taken else center[j]
-        middle = center[j] + gain[j] * (x - center[j])
-        top = max(high[j], x)
-        bottom = max(low[j], -x)
-        center[j] = middle
-        high[j] = top - forget[j] * (top - middle) if taken else high[j]
-        low[j] = bottom - forget[j] * (bottom + middle) if taken else low[j]
-        block_high[j] = max(block_high[j], x) if taken else block_high[j]
-        block_low[j] = max(block_low[j], -x) if taken else block_low[j]
+        x[j] = feature[j] if learn[j] > zero else center[j]
+    for j in range(len(center)):
+        center[j] += gain[j] * (x[j] - center[j])
+    for j in range(len(center)):
+        top = high[j] if high[j] > x[j] else x[j]
+        high[j] = top - forget[j] * (top - center[j]) if learn[j] > zero else high[j]
+    for j in range(len(center)):
+        bottom = low[j] if low[j] > -x[j] else -x[j]
+        low[j] = bottom - forget[j] * (bottom + center[j]) if learn[j] > zero else low[j]
+    for j in range(len(center)):
+        higher = (learn[j] > zero) & (x[j] > block_high[j])
+        block_high[j] = x[j] if higher else block_high[j]
+    for j in range(len(center)):
+        lower = (learn[j] > zero) & (-x[j] > block_low[j])
+        block_low[j] = -x[j] if lower else block_low[j]
 
 
 @compiled
 def _means(
     values: Floats,
     now: Floats,
+    start: int,
     knobs: Floats,
-    state: Floats,
+    moments: Floats,
     profile: Floats,
     feature: Floats,
     scatter: Floats,
     step: Floats,
+    room: Floats,
+    exact: Floats,
 ) -> None:
     """Take the values of a group into their means and profiles; write features, scatter and steps.
 
     A step is how many rows a value counts as: 0 without a value, up to 1.
     """
-    rows, clock, coarse, fine, days = state[0], state[3], state[4], state[5], state[6]
-    short, short_var, long, mean, var = state[7], state[8], state[9], state[10], state[11]
-    size, bins = len(values), profile.shape[0] // 2
-    per_row, per_bin = 1.0 / knobs[4], bins / DAY
-    moment, second, slot = np.nan, 0.0, 0
-    for j in range(size):
-        value = values[j]
-        if not math.isfinite(value):
-            step[j] = 0.0
-            feature[:, j] = np.nan
-            continue
-        time = now[j] if len(now) > 1 else now[0]
-        if time != moment:
-            moment, second = time, time % DAY
-            slot = int(second * per_bin)
-            if math.floor(time / DAY + 4.0) % 7.0 in (0.0, 6.0):  # 1970 began on a Thursday
-                slot += bins
-        if rows[j] == 0.0:
-            clock[j], coarse[j] = second, value
-            fine[j] = value - coarse[j]
-        passed = second - clock[j]
-        passed += DAY if passed < 0.0 else 0.0
-        clock[j] = second
-        x = min(max((value - coarse[j]) - fine[j], -_LIMIT), _LIMIT)
-        # A value counts by the time it stands for; where the clock stood still, as one row.
-        step[j] = min(passed * per_row, 1.0) if passed > 0.0 else 1.0
-        share = min(passed * per_bin, 1.0) if passed > 0.0 else 1.0
-        days[j] = min(days[j] + share / bins, knobs[9])
-        usual = profile[slot, j]
-        usual = usual if usual == usual else x
-        far = knobs[3] * math.sqrt(var[j]) + 1e-9 if rows[j] > 20.0 else np.inf
-        profile[slot, j] = usual + share / max(days[j], 1.0) * min(max(x - usual, -far), far)
-        feature[0, j] = x
-        feature[2, j] = x - usual
+    size = len(values)
+    stop = start + size
+    if len(now) > 1:
+        for j in range(size):
+            where = slice(j, j + 1)
+            _place(
+                values[where], now[j], start + j, knobs, moments, profile, feature[0][where],
+                feature[2][where], step[where], room, exact,
+            )  # fmt: skip
+    else:
+        _place(values, now[0], start, knobs, moments, profile, feature[0], feature[2], step, room, exact)
+    rows, coarse = moments[0][start:stop], moments[4][start:stop]
+    short, short_var, long = moments[7][start:stop], moments[8][start:stop], moments[9][start:stop]
+    mean, var = moments[10][start:stop], moments[11][start:stop]
+    value, lately, spread = feature[0], feature[1], feature[3]
     fast, slow, slowest, reach = (
         np.float32(2.0 / (knobs[0] + 1.0)),
         np.float32(2.0 / (knobs[1] + 1.0)),
@@ -171,31 +189,135 @@ def _means(
     )
     zero, one, most = np.float32(0.0), np.float32(1.0), np.float32(1e7)
     tiny, dust, some, huge = np.float32(1e-9), np.float32(1e-6), np.float32(20.0), np.float32(np.inf)
+    some_scatter, missing = np.float32(0.02), np.float32(np.nan)
+    first, x, far, pace = room[0], room[1], room[2], room[3]
     for j in range(size):
-        w = step[j]
-        x = feature[0, j] if w > zero else zero
-        n = min(rows[j] + w, most)
-        rows[j] = n
-        first = w / max(n, tiny)
-        pace = max(w * slowest, first)
-        away = x - mean[j]
-        mean[j] += pace * away
-        var[j] = max(var[j] + pace * (away * (x - mean[j]) - var[j]), zero)
-        deviation = np.sqrt(var[j])
-        scatter[j] = deviation + tiny + dust * abs(mean[j] + coarse[j])
+        x[j] = value[j] if step[j] > zero else zero
+    for j in range(size):
+        n = rows[j] + step[j]
+        rows[j] = n if n < most else most
+        first[j] = step[j] / (rows[j] if rows[j] > tiny else tiny)
+    for j in range(size):
+        w = step[j] * slowest
+        w = w if w > first[j] else first[j]
+        away = x[j] - mean[j]
+        mean[j] += w * away
+        moved = var[j] + w * (away * (x[j] - mean[j]) - var[j])
+        var[j] = moved if moved > zero else zero
+    for j in range(size):
+        scatter[j] = np.sqrt(var[j]) + tiny + dust * abs(mean[j] + coarse[j])
+    for j in range(size):
         # One outlier moves the means no further than `reach` times the scatter would.
-        far = reach * deviation + tiny if n > some else huge
-        pace = min(max(fast * w, first), one)
-        away = x - short[j]
-        short[j] += pace * min(max(away, -far), far)
-        short_var[j] = max(short_var[j] + pace * (away * (x - short[j]) - short_var[j]), zero)
-        pace = min(max(slow * w, first), one)
-        long[j] += pace * min(max(x - long[j], -far), far)
-        feature[3, j] = np.sqrt(short_var[j]) + np.float32(0.02) * scatter[j]
-        feature[1, j] = short[j] - long[j] if w > zero else np.float32(np.nan)
-        feature[0, j] = x - long[j] if w > zero else np.float32(np.nan)
+        far[j] = reach * np.sqrt(var[j]) + tiny if rows[j] > some else huge
     for j in range(size):
-        feature[3, j] = math.log(feature[3, j]) if step[j] > zero else np.float32(np.nan)
+        w = fast * step[j]
+        w = w if w > first[j] else first[j]
+        pace[j] = w if w < one else one
+    for j in range(size):
+        away = x[j] - short[j]
+        near = away if away > -far[j] else -far[j]
+        near = near if near < far[j] else far[j]
+        short[j] += pace[j] * near
+        moved = short_var[j] + pace[j] * (away * (x[j] - short[j]) - short_var[j])
+        short_var[j] = moved if moved > zero else zero
+    for j in range(size):
+        w = slow * step[j]
+        w = w if w > first[j] else first[j]
+        pace[j] = w if w < one else one
+    for j in range(size):
+        near = x[j] - long[j]
+        near = near if near > -far[j] else -far[j]
+        near = near if near < far[j] else far[j]
+        long[j] += pace[j] * near
+    for j in range(size):
+        spread[j] = np.sqrt(short_var[j]) + some_scatter * scatter[j]
+    for j in range(size):
+        lately[j] = short[j] - long[j] if step[j] > zero else missing
+    for j in range(size):
+        value[j] = x[j] - long[j] if step[j] > zero else missing
+    for j in range(size):
+        spread[j] = math.log(spread[j]) if step[j] > zero else np.float32(np.nan)
+
+
+@compiled
+def _slot(time: float, bins: int) -> int:
+    """Bin of the profile: those of working days, then of weekends."""
+    weekend = math.floor(time / DAY + 4.0) % 7.0 in (0.0, 6.0)  # 1970 began on a Thursday
+    return int(time % DAY * (bins / DAY)) + (bins if weekend else 0)
+
+
+@compiled
+def _place(
+    values: Floats,
+    now: float,
+    start: int,
+    knobs: Floats,
+    moments: Floats,
+    profile: Floats,
+    here: Floats,
+    apart: Floats,
+    step: Floats,
+    room: Floats,
+    x: Floats,
+) -> None:
+    """Take values of one moment, of the series from `start` on, into their origin, clock and profile.
+
+    Without branches, so that series are reckoned side by side.
+    """
+    stop = start + len(values)
+    rows, clock, days = moments[0][start:stop], moments[3][start:stop], moments[6][start:stop]
+    coarse, fine, var = moments[4][start:stop], moments[5][start:stop], moments[11][start:stop]
+    bins = profile.shape[0] // 2
+    usual_now = profile[_slot(now, bins)][start:stop]
+    per_row, per_bin = np.float32(1.0 / knobs[4]), np.float32(bins / DAY)
+    second, day, a_bin = np.float32(now % DAY), np.float32(DAY), np.float32(1.0 / bins)
+    most_days, reach = np.float32(knobs[9]), np.float32(knobs[3])
+    some, huge = np.float32(20.0), np.float32(np.inf)
+    zero, one, tiny = np.float32(0.0), np.float32(1.0), np.float32(1e-9)
+    passed, share, far = room[0], room[1], room[2]
+    for j in range(len(values)):
+        new = (rows[j] == zero) & (abs(values[j]) < np.inf)
+        coarse[j] = np.float32(values[j]) if new else coarse[j]
+    for j in range(len(values)):
+        new = (rows[j] == zero) & (abs(values[j]) < np.inf)
+        fine[j] = np.float32(values[j] - coarse[j]) if new else fine[j]
+    for j in range(len(values)):
+        value = (values[j] - coarse[j]) - fine[j]
+        value = value if value > -_LIMIT else -_LIMIT
+        value = value if value < _LIMIT else _LIMIT
+        x[j] = value if abs(values[j]) < np.inf else np.nan
+    for j in range(len(values)):
+        here[j] = np.float32(x[j])
+    for j in range(len(values)):
+        since = second - (second if rows[j] == zero else clock[j])
+        since += day if since < zero else zero
+        # A value counts by the time it stands for; where the clock stood still, as one row.
+        passed[j] = since if since > zero else huge
+    for j in range(len(values)):
+        clock[j] = second if here[j] == here[j] else clock[j]
+    for j in range(len(values)):
+        weight = passed[j] * per_row
+        weight = weight if weight < one else one
+        step[j] = weight if here[j] == here[j] else zero
+    for j in range(len(values)):
+        part = passed[j] * per_bin
+        share[j] = part if part < one else one
+    for j in range(len(values)):
+        lived = days[j] + share[j] * a_bin
+        lived = lived if lived < most_days else most_days
+        days[j] = lived if here[j] == here[j] else days[j]
+    for j in range(len(values)):
+        share[j] = share[j] / (days[j] if days[j] > one else one)
+    for j in range(len(values)):
+        far[j] = reach * np.sqrt(var[j]) + tiny if rows[j] > some else huge
+    for j in range(len(values)):
+        usual = usual_now[j] if usual_now[j] == usual_now[j] else np.float32(x[j])
+        apart[j] = np.float32(x[j] - usual)
+    for j in range(len(values)):
+        usual = usual_now[j] if usual_now[j] == usual_now[j] else here[j]
+        away = apart[j] if apart[j] < far[j] else far[j]
+        away = away if away > -far[j] else -far[j]
+        usual_now[j] = usual + share[j] * away if here[j] == here[j] else usual_now[j]
 
 
 @compiled
@@ -226,3 +348,11 @@ def peaks_only(scores: Floats, refractory: float, held: Floats, age: Floats, out
         if scores[i] > held[i]:
             held[i] = out[i] = scores[i]
             age[i] = 0.0
+
+
+@compiled
+def as_scores(novelty: Floats, rows: Floats, half: float, warm_up: float) -> None:
+    """Novelty becomes a score from 0 to 1, `half` becoming 0.5; NaN within the first `warm_up` rows."""
+    for i in range(len(novelty)):
+        known = rows[i] > warm_up
+        novelty[i] = novelty[i] / (novelty[i] + half) if known else np.nan

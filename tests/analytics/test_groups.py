@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analytics.fleet import Fleet, Level
 from analytics.groups import Groups, group_count, group_quantile, spread
 
 
@@ -78,3 +79,18 @@ def test_counts_and_what_belongs_to_members():
     assert group_count(use, codes, 3).tolist() == [1, 2, 0]
     assert spread(np.array([5.0, 7.0, 9.0]), codes, -1.0).tolist() == [5, 5, 7, -1, 7, 7]
     assert spread(np.zeros(0), np.array([-1, -1]), 2.0).tolist() == [2, 2]
+
+
+def test_members_follow_what_moves_and_what_goes():
+    gpus = Fleet()[Level.GPU]
+    gpus.rows(
+        ["a", "b", "c"], [{"node": "n1", "gpu": str(i), "job": "7" if i else ""} for i in range(3)], now=1.0
+    )
+    assert gpus.members("node", "n1") == (0, 1, 2)
+    assert gpus.members("job", "7") == (1, 2)
+    assert gpus.members("job", "") == gpus.members("node", "n9") == ()
+    gpus.set(0, "job", "7")
+    gpus.rows(["d"], [{"node": "n1", "gpu": "1", "job": "7"}], now=2.0)  # takes the slot of b
+    assert gpus.members("job", "7") == gpus.members("node", "n1") == (0, 2, 3)
+    gpus.keep(np.array([3, 0]))
+    assert gpus.members("node", "n1") == (0, 1)
