@@ -141,7 +141,7 @@ def _run(arguments: Namespace) -> int:
 
 
 def _compile(_: Namespace) -> int:
-    from analytics.warm import compile_all
+    from analytics.serving.warm import compile_all
 
     for name, problem in compile_all().items():
         raise UserError(f"detector {name} failed on a made-up fleet: {problem}")
@@ -149,8 +149,8 @@ def _compile(_: Namespace) -> int:
 
 
 def _serve(arguments: Namespace) -> int:
-    from analytics.serve import serve_forever
-    from analytics.settings import load_settings
+    from analytics.serving.serve import serve_forever
+    from analytics.serving.settings import load_settings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = load_settings(arguments.config, environment())
@@ -201,7 +201,7 @@ def _plan(arguments: Namespace, work: Path | None, states: bool = False) -> Plan
 
 
 def _backtest(arguments: Namespace) -> int:
-    from analytics.backtest import Wanted, backtest, table
+    from analytics.evaluation.backtest import Wanted, backtest, table
     from analytics.progress import Line
 
     fit = arguments.calibrate or arguments.out_risk is not None

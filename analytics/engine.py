@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analytics.columns import Floats
 from analytics.detectors import Detector, Verdict, detector_classes
 from analytics.fleet import Fleet, Tick
+from analytics.fleet.columns import Floats
 from analytics.incidents import Incident, Incidents
 
 log = logging.getLogger(__name__)

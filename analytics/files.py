@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from gigawatch.errors import FileError, UserError
 
 

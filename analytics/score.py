@@ -11,8 +11,8 @@ from typing import TextIO
 
 import numpy as np
 
-from analytics.columns import Floats
 from analytics.detectors.novelty import EventLayer, NoveltyKernel
+from analytics.fleet.columns import Floats
 from gigawatch.errors import FileError
 
 

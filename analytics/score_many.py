@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from analytics.models.card import make_card, write_card
 from analytics.models.estimator import MetricsModel
 from analytics.models.storage import About, columns_of, load_model, save_model

@@ -10,10 +10,10 @@ import comparison_methods as methods
 import numpy as np
 
 from analytics.evaluation.metrics import evaluate
+from analytics.evaluation.replay import Finding, Replay, replay
 from analytics.evaluation.truth import Event, read_truth
 from analytics.fleet import Level
 from analytics.recording import open_recording
-from analytics.replay import Finding, Replay, replay
 from analytics.signals import POWER, TEMPERATURE
 
 GRID = 600.0

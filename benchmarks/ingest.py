@@ -27,14 +27,14 @@ from typing import Any
 import numpy as np
 import orjson
 
-from analytics.answers import Reader, Room
 from analytics.engine import Engine
 from analytics.fleet import Fleet, Level
-from analytics.prometheus import Prometheus
-from analytics.signal import Signal
+from analytics.ingest.answers import Reader, Room
+from analytics.ingest.prometheus import Prometheus
+from analytics.ingest.source import Source
+from analytics.serving.state import StateStore
 from analytics.signals import ESSENTIAL, JOBS, PLACES, SIGNALS
-from analytics.source import Source
-from analytics.state import StateStore
+from analytics.signals.model import Signal
 
 USUAL = {"power": (600.0, 20.0, 3), "temperature": (58.0, 3.0, 0), "clock": (1.98e9, 1e7, 0)}
 

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from analytics.columns import Floats
 from analytics.detectors.novelty import EventLayer, NoveltyKernel
+from analytics.fleet.columns import Floats
 from analytics.score import score_series
 
 Corpus = dict[str, dict[str, Any]]

@@ -27,8 +27,8 @@ import numpy as np
 
 from analytics.detectors import detector_classes
 from analytics.engine import Engine, Outcome
-from analytics.exposition import Exposition
 from analytics.fleet import IDENTITY, Fleet, Level, Tick
+from analytics.serving.exposition import Exposition
 from analytics.signals import SIGNALS
 
 STEP = 15.0

@@ -159,7 +159,7 @@ def _site(args: Namespace) -> tuple[Inventory, str]:
 def _client(args: Namespace, url: str) -> Any:
     if not url:
         return None
-    from analytics.prometheus import Login, Prometheus
+    from analytics.ingest.prometheus import Login, Prometheus
 
     return Prometheus(url, 60.0, Login(token_file=args.token_file), args.ca_file)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 
 DAY = 86400.0
 FEWEST_DAYS = 10

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analytics.capacity.forecast import DAY
-from analytics.columns import Floats
-from analytics.prometheus import Prometheus
+from analytics.fleet.columns import Floats
+from analytics.ingest.prometheus import Prometheus
 from gigawatch.catalogue import workload
 from gigawatch.promql import recorded
 from gigawatch.promql.recording.loop import LOOP_HEAT

@@ -13,7 +13,7 @@ from pathlib import Path
 from analytics.capacity.forecast import DAY, Forecast, forecast
 from analytics.capacity.measure import heat_of_loops, histories, measured_draw
 from analytics.capacity.resources import Resource, resources, stranded
-from analytics.prometheus import Prometheus
+from analytics.ingest.prometheus import Prometheus
 from gigawatch.catalogue import capacity
 from gigawatch.errors import UserError
 from gigawatch.readings import Reading

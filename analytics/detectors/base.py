@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
-from analytics.columns import Columns, Floats, Ints
 from analytics.fleet import Fleet, Level, Tick
+from analytics.fleet.columns import Columns, Floats, Ints
 from gigawatch.catalogue import Metric, Unit
 
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.columns import Bools, Columns, Floats, Ints
 from analytics.detectors.base import Evidence, Rival, Suspicion
 from analytics.detectors.change_kernel import WARM_UP, Changes, Watch
 from analytics.fleet import Level, Tick
-from analytics.groups import group_count, group_quantile, spread
+from analytics.fleet.columns import Bools, Columns, Floats, Ints
+from analytics.fleet.groups import group_count, group_quantile, spread
+from analytics.fleet.named import Named
 from analytics.jit import compiled
-from analytics.named import Named
 from analytics.signals import CLOCK, MARGIN, POWER, RANK_WAIT, UTILIZATION
-from analytics.signals_power import LIMIT
+from analytics.signals.power import LIMIT
 from gigawatch.catalogue import Unit
 
 BUSY, LOADED = 0.5, 0.4

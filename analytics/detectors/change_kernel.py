@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.columns import Bools, Columns, Floats
+from analytics.fleet.columns import Bools, Columns, Floats
 from analytics.jit import compiled
 
 BLOCK = 60.0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Bools, Columns, Floats
 from analytics.detectors.base import Evidence, Rival, Suspicion
 from analytics.detectors.change_kernel import ALARM, WARM_UP, Changes, Watch
 from analytics.fleet import Level, Tick
-from analytics.groups import group_count, group_quantile, spread
-from analytics.named import Named
+from analytics.fleet.columns import Bools, Columns, Floats
+from analytics.fleet.groups import group_count, group_quantile, spread
+from analytics.fleet.named import Named
 from analytics.signals import FLOW, INLET, POWER, TEMPERATURE
-from analytics.signals_parts import FAN, FAN_SLOWEST, FILTER, LOOP_PRESSURE, PUMP, PUMPS_RUNNING, STEP
+from analytics.signals.parts import FAN, FAN_SLOWEST, FILTER, LOOP_PRESSURE, PUMP, PUMPS_RUNNING, STEP
 from gigawatch.catalogue import Unit
 
 LEAST_PEERS = 4

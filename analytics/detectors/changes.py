@@ -8,14 +8,14 @@ is one finding, or none. What a site does not measure is not watched.
 
 from __future__ import annotations
 
-from analytics.columns import Columns
 from analytics.detectors.base import Detector, Scores, Verdict
 from analytics.detectors.change_gpus import GpuChanges
 from analytics.detectors.change_kernel import BLOCK
 from analytics.detectors.change_parts import Fans, Jobs, Loops
 from analytics.fleet import Level, Tick
+from analytics.fleet.columns import Columns
 from analytics.signals import CLOCK
-from analytics.signals_parts import FAN, PUMP
+from analytics.signals.parts import FAN, PUMP
 
 LONGEST_BLOCK = 1800.0
 """A block that has lasted longer had a gap in it: it is dropped."""

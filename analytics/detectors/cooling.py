@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Bools, Columns, Floats, Ints
 from analytics.detectors.base import Detector, Evidence, Rival, Scores, Suspicion, Verdict
 from analytics.fleet import IDENTITY, Level, Tick
+from analytics.fleet.columns import Bools, Columns, Floats, Ints
 from analytics.jit import compiled
 from analytics.signals import FLOW, INLET, POWER, SUPPLY, Signal
 from gigawatch.catalogue import Unit

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analytics.columns import Floats
-from analytics.signals_errors import (
+from analytics.fleet.columns import Floats
+from analytics.signals.errors import (
     BANKS_WITHOUT_SPARE,
     BRAKE,
     NVLINK_DOWN,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analytics.columns import Columns, Floats, Ints
 from analytics.detectors.base import Detector, Scores, Verdict
 from analytics.fleet import Fleet, Level, Tick
+from analytics.fleet.columns import Columns, Floats, Ints
 from analytics.models.kernel import SHARPNESS
 from analytics.models.nodes_kernel import gather, judge, look
 from analytics.models.pool import Shared

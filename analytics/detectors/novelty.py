@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.columns import Columns, Floats
 from analytics.detectors.base import Detector, Scores, Verdict
 from analytics.fleet import Tick
+from analytics.fleet.columns import Columns, Floats
 from analytics.signals import SIGNALS
 from analytics.univariate.kernel import FEATURES, LEVELS, MOMENTS, PEAKS, advance, as_scores, peaks_only
 

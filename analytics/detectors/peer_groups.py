@@ -8,11 +8,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from analytics.columns import Ints
 from analytics.detectors.peers_kernel import LEAST_PEERS, Peering
 from analytics.fleet import Roster
-from analytics.group_kernels import Plan, Rows, Single
-from analytics.groups import Groups, by_label
+from analytics.fleet.columns import Ints
+from analytics.fleet.group_kernels import Plan, Rows, Single
+from analytics.fleet.groups import Groups, by_label
 
 KINDS = ("node", "slot", "rack", "job")
 """The peers of a GPU: in its node, at its place in the other nodes of its rack, in its rack, in its job."""

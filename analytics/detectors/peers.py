@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Columns, Floats
 from analytics.detectors.base import Detector, Scores, Verdict
 from analytics.detectors.peer_groups import JOB, KINDS, Identities, PeerGroups
 from analytics.detectors.peers_kernel import compare, keep_time
 from analytics.detectors.straggler import Straggler
 from analytics.fleet import Level, Tick
-from analytics.group_kernels import Single, networks
+from analytics.fleet.columns import Columns, Floats
+from analytics.fleet.group_kernels import Single, networks
 from analytics.jit import compiled
 from analytics.signals import CLOCK, GPU_SIGNALS
 

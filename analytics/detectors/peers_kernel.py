@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analytics.group_kernels import Networks, Plan, Rows, Single, medians
+from analytics.fleet.group_kernels import Networks, Plan, Rows, Single, medians
 from analytics.jit import compiled
 
 LEAST_PEERS = 4

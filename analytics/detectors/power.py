@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.columns import Columns, Floats
 from analytics.detectors.base import Detector, Evidence, Figure, Rival, Scores, Suspicion, Verdict
 from analytics.detectors.power_forecast import QUANTILES, READY, STEP, Forecast, reach
 from analytics.detectors.power_paths import Paths
 from analytics.detectors.power_swings import SwingLimits, Swings
 from analytics.fleet import IDENTITY, Level, Tick
-from analytics.named import Named
+from analytics.fleet.columns import Columns, Floats
+from analytics.fleet.named import Named
 from analytics.signals import POWER
-from analytics.signals_power import BREAKER, FEED_LIMIT, FEED_WATTS, NODE_WATTS, RACK_BUDGET, RACK_WATTS
+from analytics.signals.power import BREAKER, FEED_LIMIT, FEED_WATTS, NODE_WATTS, RACK_BUDGET, RACK_WATTS
 from gigawatch.catalogue import Metric, Unit, findings
 from gigawatch.promql.recording.power import CONTINUOUS
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Bools, Columns, Floats
+from analytics.fleet.columns import Bools, Columns, Floats
 
 HORIZONS = (60.0, 300.0, 900.0)
 """Seconds ahead."""

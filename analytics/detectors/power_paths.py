@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Columns, Floats
 from analytics.detectors.base import Evidence, Rival, Suspicion
 from analytics.detectors.power_forecast import HORIZONS, QUANTILES, READY, Forecast, reach
 from analytics.fleet import Level, Tick
-from analytics.signals_power import (
+from analytics.fleet.columns import Columns, Floats
+from analytics.signals.power import (
     FEED_WATTS,
     RACK_LEFT,
     RACK_SIDE_LEAST,

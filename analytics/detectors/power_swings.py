@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.columns import Columns, Floats
 from analytics.detectors.base import Evidence, Figure, Rival, Suspicion
 from analytics.fleet import Level, Tick
+from analytics.fleet.columns import Columns, Floats
+from analytics.fleet.named import Named
 from analytics.jit import compiled
-from analytics.named import Named
 from analytics.signals import POWER
-from analytics.signals_power import FEED_WATTS, JOB_WATTS, RACK_WATTS
+from analytics.signals.power import FEED_WATTS, JOB_WATTS, RACK_WATTS
 from gigawatch.catalogue import Unit, findings
 
 LEAST_READINGS = 4

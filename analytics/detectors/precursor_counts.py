@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Bools, Floats
+from analytics.fleet.columns import Bools, Floats
 from analytics.jit import compiled
 
 MOST_EVENTS = 1.5

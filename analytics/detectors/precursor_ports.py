@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Columns, Floats
 from analytics.detectors.base import Evidence, Rival, Suspicion
 from analytics.detectors.precursor_counts import count_events
 from analytics.fleet import Level, Tick
-from analytics.named import Named
+from analytics.fleet.columns import Columns, Floats
+from analytics.fleet.named import Named
 from analytics.signals import POWER
-from analytics.signals_errors import PORT_ERRORS, PORT_FLAPS
+from analytics.signals.errors import PORT_ERRORS, PORT_FLAPS
 from gigawatch.catalogue import Unit
 
 PORTS = ((PORT_ERRORS, 100 / 600), (PORT_FLAPS, 3 / 600))

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.columns import Columns, Floats, Ints
 from analytics.detectors.base import Detector, Evidence, Figure, Rival, Scores, Suspicion, Verdict
 from analytics.detectors.failure_risk import TABLE, WEEK, YEAR, Precursor, prior, risk_within, weight_of
 from analytics.detectors.precursor_counts import count_events, fade, raise_flags
 from analytics.detectors.precursor_ports import Ports
 from analytics.fleet import Level, Roster, Tick
-from analytics.groups import group_count
+from analytics.fleet.columns import Columns, Floats, Ints
+from analytics.fleet.groups import group_count
 from analytics.signals import MARGIN, POWER
-from analytics.signals_errors import ECC, NVLINK_DOWN, NVLINK_ERRORS, XIDS, XIDS_LINK, XIDS_LOST
+from analytics.signals.errors import ECC, NVLINK_DOWN, NVLINK_ERRORS, XIDS, XIDS_LINK, XIDS_LOST
 from gigawatch.catalogue import Unit, findings
 from gigawatch.catalogue.findings import HORIZONS
 from gigawatch.config import parse_duration

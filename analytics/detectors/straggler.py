@@ -10,12 +10,12 @@ import math
 
 import numpy as np
 
-from analytics.columns import Columns
 from analytics.detectors.base import Evidence, Rival, Suspicion
 from analytics.detectors.peer_groups import PeerGroups
 from analytics.detectors.peers_kernel import HALF_SCORE
 from analytics.fleet import Level, Tick
-from analytics.groups import Rows, Single
+from analytics.fleet.columns import Columns
+from analytics.fleet.groups import Rows, Single
 from analytics.jit import compiled
 from analytics.signals import CLOCK, MARGIN, POWER, RANK_WAIT, TEMPERATURE, UTILIZATION
 from gigawatch.catalogue import Unit

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Bools, Columns, Floats, Ints
 from analytics.detectors import thermal_slow as slow
 from analytics.detectors.base import Detector, Estimate, Scores, Verdict
 from analytics.detectors.thermal_groups import Topology, low_medians, low_quartiles, topology
@@ -52,6 +51,7 @@ from analytics.detectors.thermal_loops import (
 from analytics.detectors.thermal_outlook import DEFAULT_LIMIT, LIMIT_DOUBT, slow_outlook, throttle_time
 from analytics.detectors.thermal_words import Told, strength, suspicions
 from analytics.fleet import IDENTITY, Fleet, Level, Tick
+from analytics.fleet.columns import Bools, Columns, Floats, Ints
 from analytics.signals import INLET, MARGIN, POWER, SUPPLY, TEMPERATURE, Signal
 from gigawatch.catalogue import findings
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.columns import Floats, Ints
 from analytics.fleet import Fleet, Level
+from analytics.fleet.columns import Floats, Ints
 from analytics.jit import compiled
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from analytics.jit import compiled
 
 TAUS = (6.0, 15.0, 38.0, 85.0, 190.0)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.columns import Floats
 from analytics.detectors.thermal_slow import BLOCK, R_BLOCK, R_PEAK, R_REF
+from analytics.fleet.columns import Floats
 
 LONGEST = 60 * 86400.0
 """Seconds beyond which a forecast means nothing."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Bools, Floats
 from analytics.detectors.thermal_groups import Topology, low_medians
 from analytics.detectors.thermal_loops import (
     BMX,
@@ -25,6 +24,7 @@ from analytics.detectors.thermal_loops import (
     PEAK,
     PEAK_REF,
 )
+from analytics.fleet.columns import Bools, Floats
 
 BLOCK = 21600.0
 RING = 40

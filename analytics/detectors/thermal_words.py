@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analytics.columns import Bools, Floats
 from analytics.detectors import thermal_slow as slow
 from analytics.detectors.base import Evidence, Rival, Suspicion
 from analytics.detectors.thermal_groups import Topology
 from analytics.detectors.thermal_loops import ALARM, RISE, SHARED_SUM, SUM
 from analytics.fleet import Level, Tick
+from analytics.fleet.columns import Bools, Floats
 from analytics.signals import POWER, TEMPERATURE
 from gigawatch.catalogue import Unit, findings
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analytics.columns import Floats, Ints
 from analytics.evaluation.metrics import Evaluation
+from analytics.evaluation.replay import Finding, Replay
 from analytics.evaluation.truth import Event, Match, members
 from analytics.fleet import Level, Roster
+from analytics.fleet.columns import Floats, Ints
 from analytics.recording import Recording
-from analytics.replay import Finding, Replay
 from analytics.signals import CLOCK, POWER, TEMPERATURE, Signal
 
 _EACH = 3

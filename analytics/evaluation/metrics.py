@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from analytics.evaluation.replay import Forecast, Replay
 from analytics.evaluation.truth import Event, Match, match
-from analytics.replay import Forecast, Replay
 
 YEAR = 365.25 * 86400.0
 _LISTED = 50

@@ -16,8 +16,8 @@ from matplotlib.ticker import FuncFormatter
 
 from analytics.evaluation.examples import Example
 from analytics.evaluation.metrics import HalfLife
+from analytics.evaluation.replay import Finding
 from analytics.evaluation.truth import Match
-from analytics.replay import Finding
 from gigawatch.catalogue import Unit
 
 BLUE, ORANGE, RED, GREY, GREEN = "#2563a8", "#d97a1a", "#b3382c", "#8a94a0", "#2a8a5f"

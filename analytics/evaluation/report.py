@@ -11,10 +11,10 @@ from typing import Any
 from analytics.evaluation import pictures
 from analytics.evaluation.examples import Example, examples
 from analytics.evaluation.metrics import Evaluation
+from analytics.evaluation.replay import Replay
 from analytics.evaluation.style import CSS
 from analytics.evaluation.words import NOTES, span
 from analytics.recording import Recording
-from analytics.replay import Replay
 from analytics.score import atomic_text
 
 _HEADINGS = {"found": "Found", "missed": "Missed", "false": "False alarms"}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from analytics.evaluation.replay import Finding, Replay
 from analytics.files import read_table, require, times
-from analytics.replay import Finding, Replay
 from gigawatch.errors import FileError
 
 GRACE = 600.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from analytics.incidents.topology import Surroundings, surroundings_from
-from analytics.prometheus import AnswerError, QueryError, Vector
+from analytics.ingest.prometheus import AnswerError, QueryError, Vector
 from gigawatch.catalogue import site
 from gigawatch.promql import max_by, series
 
@@ -19,7 +19,7 @@ WORKS_EVERY = 15.0
 
 
 class Asks(Protocol):
-    """What answers queries: `analytics.prometheus.Prometheus`."""
+    """What answers queries: `analytics.ingest.prometheus.Prometheus`."""
 
     def query(self, expr: str, now: float) -> Vector:
         """The answer at `now`; QueryError or AnswerError without one."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from analytics.models.estimator import MetricsModel
 from analytics.models.storage import About, columns_of, write_whole
 

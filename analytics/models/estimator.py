@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from analytics.models.kernel import FLOOR, LEVEL, RESIDUAL, SHARPNESS, STEP, VIEWS, run
 
 LEARNED = ("mean_", "deviation_", "weights_", "scale_", "moves_", "center_", "alarm_level_")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from analytics.jit import compiled
 
 VIEWS = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.columns import Floats, Ints
+from analytics.fleet.columns import Floats, Ints
 from analytics.jit import compiled
 
 CLIP = np.float32(10.0)

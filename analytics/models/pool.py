@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analytics.columns import Columns, Floats, Ints
+from analytics.fleet.columns import Columns, Floats, Ints
 
 if TYPE_CHECKING:
     from analytics.models.estimator import MetricsModel

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from analytics.models.estimator import LEARNED, MetricsModel
 from gigawatch.errors import FileError
 

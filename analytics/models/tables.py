@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from gigawatch.errors import FileError
 
 TIME = "timestamp"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analytics.columns import Floats
 from analytics.detectors.multivariate import FEATURES, KINDS, OF_GPUS, OF_NODES
+from analytics.fleet.columns import Floats
 from analytics.models.card import make_card, write_card
 from analytics.models.estimator import MetricsModel
 from analytics.models.storage import About, save_model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from analytics.recording.rows import SLICE, Block, Layout, Unit, joined, overlap
 from analytics.recording.spill import SpillFile, Stretch
 

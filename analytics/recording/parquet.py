@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from analytics.recording.rows import JOBS, LABELS, SLICE, Block, Column, Layout
 from gigawatch.errors import FileError
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analytics import fleet
-from analytics.columns import Bools, Floats, Ints
+from analytics.fleet.columns import Bools, Floats, Ints
 
 Codes = npt.NDArray[np.int32]
 JOBS = ("job_id", "job", "workload")

@@ -10,7 +10,7 @@ from typing import IO
 
 import numpy as np
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from analytics.recording.rows import Block, Layout
 from gigawatch.errors import UserError
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from analytics.columns import Ints
 from analytics.fleet import IDENTITY, Fleet, Level, Tick
 from analytics.fleet import LABELS as LABELS_OF
+from analytics.fleet.columns import Ints
 from analytics.jit import compiled
 from analytics.recording.rows import LABELS, Block, Book, Codes
 from analytics.signals import Signal

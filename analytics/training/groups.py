@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from analytics.ingest.shard import Shard
 from analytics.recording import Recording
 from analytics.recording.rows import LABELS, Layout
-from analytics.shard import Shard
 from gigawatch.errors import UserError
 
 BY = ("auto", "loop", "rack", "node")

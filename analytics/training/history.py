@@ -12,14 +12,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analytics.columns import Ints
 from analytics.fleet import IDENTITY, LABELS, Fleet, Level, Tick
-from analytics.prometheus import AnswerError, Login, Prometheus, QueryError
+from analytics.fleet.columns import Ints
+from analytics.ingest.prometheus import AnswerError, Login, Prometheus, QueryError
+from analytics.ingest.source import Source
 from analytics.recording.ordering import Progress
 from analytics.recording.rows import LABELS as ALL_LABELS
-from analytics.settings import TOKEN_VARIABLE
+from analytics.serving.settings import TOKEN_VARIABLE
 from analytics.signals import SIGNALS, Signal
-from analytics.source import Source
 from gigawatch.config.load import environment
 from gigawatch.errors import UserError
 

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from analytics.engine import Engine
+from analytics.evaluation.replay import Finding, Forecast, Replay, combined, new_engine, replay
 from analytics.recording import Recording, files_of, open_recording
 from analytics.recording.ordering import Progress
 from analytics.recording.spill import Scratch
-from analytics.replay import Finding, Forecast, Replay, combined, new_engine, replay
-from analytics.state import FILE as STATE
-from analytics.state import StateStore
+from analytics.serving.state import FILE as STATE
+from analytics.serving.state import StateStore
 from analytics.training.groups import Groups, Parts, combinations
 from analytics.training.manifest import fingerprint, finish, finished
 from analytics.training.split import ROWS, split

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from analytics.columns import Floats, Ints
 from analytics.engine import Engine
 from analytics.fleet import Level
-from analytics.state import StateStore
+from analytics.fleet.columns import Floats, Ints
+from analytics.serving.state import StateStore
 from gigawatch.errors import UserError
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import pandas as pd
 
-from analytics.backtest import calibrate, write_risk
+from analytics.evaluation.backtest import calibrate, write_risk
 from analytics.evaluation.metrics import evaluate
 from analytics.evaluation.truth import read_truth
 from analytics.fleet import Level
@@ -21,8 +21,8 @@ from analytics.recording import Recording, open_recording
 from analytics.recording.ordering import Progress
 from analytics.recording.rows import LABELS
 from analytics.score import atomic_text
-from analytics.state import FILE as STATE
-from analytics.state import StateStore
+from analytics.serving.state import FILE as STATE
+from analytics.serving.state import StateStore
 from analytics.training.history import Span, fetch
 from analytics.training.jobs import Plan, Ran, run
 from analytics.training.manifest import fingerprint, finish, finished

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from analytics.columns import Floats, Ints
 from analytics.detectors.novelty import NoveltyKernel, NoveltySettings
+from analytics.fleet.columns import Floats, Ints
 
 
 class NoveltyEstimator(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from analytics.jit import compiled
 
 DAY = 86400.0

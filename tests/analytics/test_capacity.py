@@ -15,7 +15,7 @@ from prometheus_run import Prometheus as Running
 
 from analytics.capacity.forecast import DAY, forecast
 from analytics.capacity.watch import CapacityWatch
-from analytics.prometheus import Prometheus
+from analytics.ingest.prometheus import Prometheus
 from gigawatch.catalogue import capacity
 from gigawatch.cli import main
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from analytics.answers import Reader, Room
-from analytics.prometheus import AnswerError, Login, Prometheus, QueryError
-from analytics.shard import Shard
+from analytics.ingest.answers import Reader, Room
+from analytics.ingest.prometheus import AnswerError, Login, Prometheus, QueryError
+from analytics.ingest.shard import Shard
 from gigawatch.errors import UserError
 from gigawatch.serving import App, Response, serve
 

@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 import pytest
 
 from analytics.evaluation.metrics import YEAR, evaluate, poisson_interval
+from analytics.evaluation.replay import Finding, Forecast, Replay
 from analytics.evaluation.report import page
 from analytics.evaluation.truth import Event
 from analytics.evaluation.words import span
-from analytics.replay import Finding, Forecast, Replay
 
 DAY = 86400.0
 PLACES = {

@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from analytics.detectors.base import Estimate, Figure, Scores, Verdict
 from analytics.engine import Outcome
-from analytics.exposition import Exposition
 from analytics.fleet import Fleet, Level
-from analytics.lines import Digits, Texts, write_lines
+from analytics.serving.exposition import Exposition
+from analytics.serving.lines import Digits, Texts, write_lines
 from gigawatch.catalogue import findings
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analytics.backtest import backtest, read_truth
+from analytics.evaluation.backtest import backtest, read_truth
 from analytics.score import score_file
 from gigawatch.errors import UserError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analytics.fleet import Fleet, Level
-from analytics.groups import Groups, group_count, group_quantile, spread
+from analytics.fleet.groups import Groups, group_count, group_quantile, spread
 
 
 def grouping(seed: int, rows: int, groups: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from analytics.incidents import surroundings_from
 from analytics.incidents.causality import EXPLAINS
 from analytics.incidents.inventory import Around
 from analytics.incidents.jobs import SETTLE
-from analytics.prometheus import Prometheus
+from analytics.ingest.prometheus import Prometheus
 from gigawatch.catalogue import Unit, findings
 from gigawatch.serving import App, Response, serve
 

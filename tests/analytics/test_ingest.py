@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.columns import Columns
 from analytics.detectors import Detector, Verdict
 from analytics.engine import Engine
 from analytics.fleet import Fleet, Level, Roster
-from analytics.pace import LONGEST, DataClock, Pace
-from analytics.prometheus import Prometheus
-from analytics.service import Service
-from analytics.settings import Settings
-from analytics.shard import Shard, restricted
-from analytics.signal import Signal
+from analytics.fleet.columns import Columns
+from analytics.ingest.prometheus import Prometheus
+from analytics.ingest.shard import Shard, restricted
+from analytics.ingest.source import GHOST_FOR, Source
+from analytics.serving.pace import LONGEST, DataClock, Pace
+from analytics.serving.service import Service
+from analytics.serving.settings import Settings
+from analytics.serving.state import StateStore
 from analytics.signals import INLET, JOBS, PLACES, POWER, RACK_WATTS, TEMPERATURE
-from analytics.source import GHOST_FOR, Source
-from analytics.state import StateStore
+from analytics.signals.model import Signal
 from gigawatch.catalogue import Unit
 from gigawatch.promql import Expr
 from gigawatch.serving import App, Response, serve

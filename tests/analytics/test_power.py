@@ -8,8 +8,8 @@ import pytest
 from analytics.detectors.power import Power
 from analytics.detectors.power_forecast import HORIZONS, QUANTILES, Forecast, reach
 from analytics.detectors.power_swings import SwingLimits
-from analytics.figures import figure_readings
 from analytics.fleet import Fleet, Level, Tick
+from analytics.serving.figures import figure_readings
 from gigawatch.catalogue import findings
 
 START = 1_760_000_000.0

@@ -16,8 +16,8 @@ from analytics.detectors.failure_risk import (
     weight_of,
 )
 from analytics.detectors.precursors import Precursors
-from analytics.figures import figure_readings
 from analytics.fleet import Fleet, Level, Tick
+from analytics.serving.figures import figure_readings
 
 START = 1_760_000_000.0
 N = 32

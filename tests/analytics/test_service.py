@@ -13,9 +13,9 @@ import urllib.request
 import numpy as np
 import pytest
 
-from analytics.serve import build_service
-from analytics.settings import PrometheusSettings, Settings
-from analytics.state import FILE
+from analytics.serving.serve import build_service
+from analytics.serving.settings import PrometheusSettings, Settings
+from analytics.serving.state import FILE
 from gigawatch.catalogue import findings, gpu, own, site, workload
 from gigawatch.promql import recording
 from gigawatch.readings import Reading

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analytics.columns import Columns
 from analytics.detectors import Detector, Verdict
 from analytics.engine import Engine
 from analytics.fleet import Fleet, Level, Tick
-from analytics.state import FILE, KEPT_ASIDE, StateError, StateStore
+from analytics.fleet.columns import Columns
+from analytics.serving.state import FILE, KEPT_ASIDE, StateError, StateStore
 
 HEADER = {"fleet": {"gpu": {"labels": {"uuid": ["A"]}, "seen": [1.0]}}, "latest": 5.0}
 ARRAYS = {

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analytics.backtest import Wanted, backtest
 from analytics.engine import Engine
+from analytics.evaluation.backtest import Wanted, backtest
 from analytics.fleet import Level
 from analytics.recording import open_recording
+from analytics.serving.state import StateStore
 from analytics.signals import SIGNALS
-from analytics.state import StateStore
 from analytics.training.groups import Groups, Parts
 from analytics.training.jobs import Plan
 from analytics.training.train import CARDS, Order, train

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analytics.fleet import Level
-from analytics.signal import PER_GPU, PER_NODE, Signal, rule
+from analytics.signals.model import PER_GPU, PER_NODE, Signal, rule
 from gigawatch.catalogue import Unit, facility, gpu, host, site
 from gigawatch.promql import (
     count_by,

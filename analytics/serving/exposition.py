@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from analytics.columns import Bools, Floats, Ints
 from analytics.detectors.base import Scores, Verdict
 from analytics.detectors.thermal_outlook import risk_of
 from analytics.fleet import IDENTITY, Fleet, Level, Roster
+from analytics.fleet.columns import Bools, Floats, Ints
 from analytics.incidents.exposition import SHARED
 from analytics.incidents.exposition import readings as incident_readings
-from analytics.lines import Digits, Texts, write_lines
+from analytics.serving.lines import Digits, Texts, write_lines
 from gigawatch.catalogue import Metric, Unit, findings
 from gigawatch.config import parse_duration
 from gigawatch.serving.exposition import Blocks, Renderer, assemble, escape_label

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from analytics.answers import AnswerError, Matrix, Reader, Room, Series, Vector, items_of, numbers_of
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
+from analytics.ingest.answers import AnswerError, Matrix, Reader, Room, Series, Vector, items_of, numbers_of
 from gigawatch.config import read_secret
 from gigawatch.errors import UserError
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from analytics.answers import Series
 from analytics.fleet import Fleet, Level
+from analytics.ingest.answers import Series
 
 
 class Places:

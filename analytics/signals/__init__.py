@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from analytics.fleet import Level
-from analytics.signal import PER_GPU, PER_NODE, Signal, own, rule
-from analytics.signals_errors import ERRORS
-from analytics.signals_parts import PARTS
-from analytics.signals_power import POWER_PATH, RACK_WATTS
+from analytics.signals.errors import ERRORS
+from analytics.signals.model import PER_GPU, PER_NODE, Signal, own, rule
+from analytics.signals.parts import PARTS
+from analytics.signals.power import POWER_PATH, RACK_WATTS
 from gigawatch.catalogue import Unit, facility, gpu, site, training, workload
 from gigawatch.promql import matches, max_by, min_by, rate, series
 from gigawatch.promql.recording import LOOP_FLOW_RATIO, LOOP_SUPPLY

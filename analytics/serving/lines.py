@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from analytics.columns import Floats, Ints
+from analytics.fleet.columns import Floats, Ints
 from analytics.jit import compiled
 
 Chars = npt.NDArray[np.uint8]

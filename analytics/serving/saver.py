@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from analytics.engine import Engine
-from analytics.state import StateError, StateStore
+from analytics.serving.state import StateError, StateStore
 
 
 class Saver:

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from analytics.evaluation.metrics import Evaluation, evaluate
+from analytics.evaluation.replay import Replay, rows_of
 from analytics.evaluation.truth import Event, Match, read_truth
 from analytics.evaluation.words import span
 from analytics.recording import open_recording
 from analytics.recording.ordering import Progress
-from analytics.replay import Replay, rows_of
 from analytics.score import atomic_text
 from analytics.training.jobs import Plan, run
 from gigawatch.errors import FileError, UserError
@@ -144,7 +144,7 @@ def backtest(
         if wanted.risk is not None:
             write_risk(wanted.risk, report["risk"])
     if second:
-        from analytics.second_opinion import second_opinion
+        from analytics.evaluation.second_opinion import second_opinion
 
         report["second_opinion"] = second_opinion(recording, events)
     if wanted.html is not None:

@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from analytics.columns import Bools, Floats, Ints
-from analytics.group_kernels import (
+from analytics.fleet.columns import Bools, Floats, Ints
+from analytics.fleet.group_kernels import (
     WIDTHS,
     Plan,
     Rows,

@@ -16,13 +16,13 @@ from analytics.detectors.thermal_outlook import risk_of
 from analytics.engine import Engine
 from analytics.feedback.desk import Desk
 from analytics.incidents.inventory import Around
+from analytics.ingest.prometheus import Login, Prometheus
+from analytics.ingest.shard import Shard
+from analytics.ingest.source import Source
 from analytics.models.storage import load_model
-from analytics.prometheus import Login, Prometheus
-from analytics.service import Service
-from analytics.settings import TOKEN_VARIABLE, Settings
-from analytics.shard import Shard
-from analytics.source import Source
-from analytics.state import StateStore
+from analytics.serving.service import Service
+from analytics.serving.settings import TOKEN_VARIABLE, Settings
+from analytics.serving.state import StateStore
 from gigawatch.config.load import environment
 from gigawatch.readings import Reading
 from gigawatch.serving import serve

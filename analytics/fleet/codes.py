@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analytics.columns import Ints
+from analytics.fleet.columns import Ints
 
 
 class Codes:

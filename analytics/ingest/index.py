@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from analytics.answers import Series
-from analytics.columns import Ints
-from analytics.scanner import Hashes
+from analytics.fleet.columns import Ints
+from analytics.ingest.answers import Series
+from analytics.ingest.scanner import Hashes
 
 Enrol = Callable[[Sequence[Mapping[str, str]]], Ints]
 """Gives the rows of things with these labels, -1 for those that are not ours."""

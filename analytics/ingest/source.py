@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from analytics.columns import Floats, Ints
 from analytics.fleet import IDENTITY, Fleet, Level, Tick
-from analytics.holders import Jobs, Places
-from analytics.index import Index
-from analytics.prometheus import AnswerError, Matrix, Prometheus, QueryError, Series, Vector
-from analytics.shard import Shard, restricted
+from analytics.fleet.columns import Floats, Ints
+from analytics.ingest.holders import Jobs, Places
+from analytics.ingest.index import Index
+from analytics.ingest.prometheus import AnswerError, Matrix, Prometheus, QueryError, Series, Vector
+from analytics.ingest.shard import Shard, restricted
 from analytics.signals import ESSENTIAL, JOBS, PLACES, POWER, SIGNALS, Signal
 from gigawatch.errors import UserError
 

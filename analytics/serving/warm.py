@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from analytics.engine import Engine, Outcome
-from analytics.exposition import Exposition
 from analytics.fleet import IDENTITY, Fleet, Tick
 from analytics.score import score_series
+from analytics.serving.exposition import Exposition
 from analytics.signals import SIGNALS
 
 _TICKS = 40

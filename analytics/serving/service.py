@@ -11,18 +11,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from analytics.detectors.thermal_outlook import risk_of
 from analytics.engine import Engine, Outcome
-from analytics.exposition import Exposition, Risk
 from analytics.feedback.desk import Desk
 from analytics.fleet import Fleet, Level
 from analytics.incidents import Incidents
-from analytics.missed import Missed
-from analytics.pace import TOLERATED, DataClock, Pace
-from analytics.prometheus import AnswerError, QueryError
-from analytics.saver import Saver
-from analytics.self_metrics import SelfMetrics
-from analytics.settings import Settings
-from analytics.source import Source
-from analytics.state import StateError, StateStore
+from analytics.ingest.missed import Missed
+from analytics.ingest.prometheus import AnswerError, QueryError
+from analytics.ingest.source import Source
+from analytics.serving.exposition import Exposition, Risk
+from analytics.serving.pace import TOLERATED, DataClock, Pace
+from analytics.serving.saver import Saver
+from analytics.serving.self_metrics import SelfMetrics
+from analytics.serving.settings import Settings
+from analytics.serving.state import StateError, StateStore
 from gigawatch.errors import UserError
 from gigawatch.readings import Reading
 from gigawatch.serving import CONTENT_TYPE, App, Request, Response

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analytics.columns import Floats, Ints
 from analytics.fleet import Roster
+from analytics.fleet.columns import Floats, Ints
 
 
 class Named:

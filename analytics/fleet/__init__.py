@@ -8,8 +8,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from analytics.codes import Codes
-from analytics.columns import Bools, Floats, Ints
+from analytics.fleet.codes import Codes
+from analytics.fleet.columns import Bools, Floats, Ints
 
 
 class Level(StrEnum):

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 import orjson
 
-from analytics.columns import Floats
+from analytics.fleet.columns import Floats
 from gigawatch.errors import UserError
 
 VERSION = 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analytics.fleet import Level
-from analytics.signal import PER_NODE, Signal, rule
+from analytics.signals.model import PER_NODE, Signal, rule
 from gigawatch.catalogue import Unit, facility, liquid, site
 from gigawatch.promql import (
     Expr,

@@ -1,8 +1,7 @@
 """Compiled loops over the JSON of Prometheus' answers: where the series are, whose they are, their values.
 
 They know one layout, the one that Prometheus writes (no spaces, labels before values), and give up at the
-first byte that is different; `analytics/answers.py` then lets a real JSON parser bring the answer into that
-layout.
+first byte that is different; `answers.py` then lets a real JSON parser bring the answer into that layout.
 
 The labels of a series are known by a hash of their bytes, 64 bits wide: two sets of labels share it with a
 chance of about 2^-64, and the seed is secret, so that nobody can choose names that do. Text must be followed

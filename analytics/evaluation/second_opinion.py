@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analytics.columns import Floats, Ints
 from analytics.fleet import Level, Tick
-from analytics.groups import group_quantile, spread
+from analytics.fleet.columns import Floats, Ints
+from analytics.fleet.groups import group_quantile, spread
 from analytics.signals import GPU_SIGNALS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from analytics.fleet import Level
-from analytics.signal import PER_GPU, PER_NODE, Signal
+from analytics.signals.model import PER_GPU, PER_NODE, Signal
 from gigawatch.catalogue import Metric, Unit, fabric, gpu, gpu_links
 from gigawatch.promql import Expr, Match, matches, max_by, min_by, series, sum_by
 

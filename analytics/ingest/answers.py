@@ -2,8 +2,8 @@
 
 Reading the JSON is what costs time on a large fleet. Series are therefore known by a hash of their labels'
 bytes, and labels are parsed only where somebody asks for them: for the series that are new. The values are
-taken out by compiled loops (`analytics/scanner.py`); what stands around the list of series goes through a
-real JSON parser each time, and so does the whole answer where its layout is not the usual one.
+taken out by compiled loops (`scanner.py`); what stands around the list of series goes through a real JSON
+parser each time, and so does the whole answer where its layout is not the usual one.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from analytics import scanner
-from analytics.columns import Floats, Ints
-from analytics.scanner import FULL, NOT_KNOWN, PADDING, Hashes, Spans
+from analytics.fleet.columns import Floats, Ints
+from analytics.ingest import scanner
+from analytics.ingest.scanner import FULL, NOT_KNOWN, PADDING, Hashes, Spans
 from gigawatch.errors import UserError
 
 _LIST = b'"result":['

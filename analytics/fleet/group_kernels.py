@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analytics.columns import Bools, Floats, Ints
+from analytics.fleet.columns import Bools, Floats, Ints
 from analytics.jit import compiled
 
 Single = npt.NDArray[np.float32]

@@ -1,0 +1,1 @@
+"""From Prometheus to ticks: asking, reading the answers, knowing whose they are."""

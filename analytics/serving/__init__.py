@@ -1,0 +1,1 @@
+"""The service: runs at a steady pace, exposes what was found, keeps its state."""
