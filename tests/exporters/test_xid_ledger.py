@@ -256,7 +256,7 @@ def test_a_disk_that_hangs_stops_nobody_and_shows_nothing_unsaved(tmp_path: Path
             if (tmp_path / (NAME + ".new")).is_fifo():
                 (tmp_path / (NAME + ".new")).read_text()
 
-    reader = threading.Thread(target=drain)
+    reader = threading.Thread(target=drain, daemon=True)  # it may wait for a writer that is done
     reader.start()
     assert len(counted(ledger)) == 2
     done.set()
