@@ -27,6 +27,8 @@ FILE = "analytics-state.npz"
 KEPT_ASIDE = 3
 """Damaged or foreign files that stay beside the state for whoever wants to look."""
 _HEADER = "header"
+_NAMES = "arrays"
+"""Of the header: which arrays belong to it. A flaw in the directory of a zip may hide some, unnoticed."""
 Header = dict[str, Any]
 Arrays = dict[str, Floats]
 Migration = Callable[[Header, Arrays], tuple[Header, Arrays]]
@@ -57,7 +59,9 @@ class StateStore:
 
     def save(self, header: Mapping[str, object], arrays: Mapping[str, Floats]) -> None:
         """Write the state to a new file and put it in the place of the old one. StateError if that fails."""
-        text = orjson.dumps({"version": VERSION, **header}, option=orjson.OPT_SERIALIZE_NUMPY)
+        text = orjson.dumps(
+            {"version": VERSION, **header, _NAMES: sorted(arrays)}, option=orjson.OPT_SERIALIZE_NUMPY
+        )
         temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,6 +148,9 @@ def _read(file: IO[bytes]) -> tuple[Header, Arrays]:
     header = orjson.loads(arrays.pop(_HEADER).tobytes())
     if not isinstance(header, dict):
         raise ValueError("its header is not a table")  # noqa: TRY004 - a file, not a caller
+    names = header.pop(_NAMES, None)  # older files have none
+    if names is not None and names != sorted(arrays):
+        raise ValueError("some of its arrays are missing")
     return header, arrays
 
 

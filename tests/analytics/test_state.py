@@ -74,6 +74,20 @@ def test_a_damaged_file_is_never_read_as_something_else(store, at, bits, cut):
     assert bad(copy)
 
 
+def test_a_file_whose_directory_hides_an_array_is_set_aside(store):
+    whole = store.path.read_bytes()
+    entry = whole.index(b"PK\x01\x02")
+    # The length of the first entry's comment: the reader takes the entries after it for that comment.
+    after = whole.index(b"PK\x01\x02", entry + 4)
+    rest = whole.index(b"PK\x01\x02", after + 4) - after
+    damaged = whole[: entry + 32] + rest.to_bytes(2, "little") + whole[entry + 34 :]
+    with zipfile.ZipFile(io.BytesIO(damaged)) as zipped, zipfile.ZipFile(io.BytesIO(whole)) as intact:
+        assert len(zipped.namelist()) == len(intact.namelist()) - 1
+    store.path.write_bytes(damaged)
+    with pytest.raises(StateError, match="arrays are missing"):
+        store.load()
+
+
 def as_zip(**members):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
