@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from alerts.headline import ENGINES_FROM_DEAD_TO_SILENT
 from alerts.model import Alert, Scope, Severity
 from alerts.rules import all_alerts
+from alerts.rules.cooling_aftercare import LOOP_FAULTS, NODE_FAULTS, RACK_FAULTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +129,22 @@ INHIBITIONS = (
     ),
     Inhibition(
         "loop-cooling",
-        "a loop that does not cool explains every hot GPU on it",
-        ("CduFailed", "CoolantFlowLow", "CoolantSupplyHot", "LeakAtCoolantUnit"),
+        "a loop that does not cool, or has just begun to again, explains every hot GPU on it",
+        (*LOOP_FAULTS, "LoopHeatExplained"),
         _LOOP,
         ("loop",),
     ),
     Inhibition(
         "rack-cooling",
         "hot air at a rack explains its warm nodes",
-        ("InletAirHot",),
+        (*RACK_FAULTS, "RackHeatExplained"),
         ("site", "rack"),
         ("rack",),
     ),
     Inhibition(
         "node-cooling",
         "a leak in a node or dead fans explain its hot GPUs",
-        ("LeakInNode", "NodeFanFailed"),
+        (*NODE_FAULTS, "NodeHeatExplained"),
         _NODE,
         ("node",),
     ),

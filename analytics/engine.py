@@ -76,6 +76,7 @@ class Engine:
         for level, roster in self.fleet.roster.items():
             rows = np.flatnonzero(roster.seen > self._latest - FORGET_AFTER)
             if len(rows) < len(roster):
+                rows = roster.in_places(rows)
                 for detector in self.detectors:
                     detector.enrol(self.fleet)
                     detector.keep(level, rows)

@@ -36,7 +36,10 @@ from analytics.serving.state import StateStore
 from analytics.signals import ESSENTIAL, JOBS, PLACES, SIGNALS
 from analytics.signals.model import Signal
 
-USUAL = {"power": (600.0, 20.0, 3), "temperature": (58.0, 3.0, 0), "clock": (1.98e9, 1e7, 0)}
+USUAL = {"power": (600.0, 20.0, 3), "temperature": (58.0, 3.0, 0), "clock": (1.98e9, 1e7, 0)} | {
+    signal.key: (0.0, 0.0, 0) for signal in SIGNALS if signal.sparse
+}
+"""Mean, scatter and digits of a signal's values; errors are counted, and there are none."""
 
 
 def asked(count: int) -> list[Signal]:
@@ -203,6 +206,8 @@ def measure(url: str, arguments: argparse.Namespace) -> dict[str, Any]:
             engine.run(tick())
         ticks = iter([tick() for _ in range(3)])
         result["detectors"] = timed(lambda: engine.run(next(ticks)), 3)
+        result["run_and_detectors"] = timed(lambda: engine.run(tick()), 5)
+        result["incidents_open"] = len(engine.incidents.open)
         result["state"] = saving(engine)
         result["peak_memory_mebibytes_with_detectors"] = peak()
     one, other = result["one_answer"], result["one_answer"]["ours, series known"]["processor_milliseconds"]

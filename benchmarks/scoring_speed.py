@@ -4,9 +4,10 @@
 
 One core. A point is one value of one series in one tick. The fleet is made up: nodes of 8 GPUs, racks of 9
 nodes, jobs from 1 GPU to a fifth of the fleet of which some begin and end in every tick, a tenth of the
-values missing, rows in no order. Times are processor time, the median over ticks and the least (other work on
-the machine only ever adds); compiling is over before they are taken, and told apart: `--start` measures the
-first ticks of a new process, with nothing compiled before and with everything.
+values missing; things become known in no order, as Prometheus may name them. Times are processor time, the
+median over ticks and the least (other work on the machine only ever adds); compiling is over before they are
+taken, and told apart: `--start` measures the first ticks of a new process, with nothing compiled before and
+with everything.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def fleet_of(gpus: int, rng: np.random.Generator) -> Fleet:
         things = {one[own]: one for one in labels if one[own]}
         keys = list(things)
         rng.shuffle(keys)
-        fleet[level].rows(keys, [things[key] for key in keys])
+        fleet[level].rows(keys, [things[key] for key in keys], 1e9)
     return fleet
 
 

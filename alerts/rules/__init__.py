@@ -7,6 +7,7 @@ from types import MappingProxyType, ModuleType
 
 from alerts.model import Alert
 from alerts.rules import (
+    cooling_aftercare,
     cooling_air,
     cooling_condition,
     cooling_leaks,
@@ -43,6 +44,7 @@ from alerts.rules import (
     power_supplies,
     predictive,
     predictive_parts,
+    predictive_trends,
     readings,
     room,
     storage,
@@ -81,10 +83,11 @@ _GROUPS: MappingProxyType[str, tuple[ModuleType, ...]] = MappingProxyType(
             cooling_temperatures,
             cooling_air,
             cooling_condition,
+            cooling_aftercare,
             room,
         ),
         "tokens": (inference_health, inference_load, tokens, training, training_lost),
-        "predictive": (predictive, predictive_parts),
+        "predictive": (predictive, predictive_trends, predictive_parts),
         "pipeline": (
             pipeline_processes,
             pipeline_sources,

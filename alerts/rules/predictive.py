@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from alerts.cases import Case, Given, given, turning
 from alerts.model import Action, Alert, Domain, Scope, Severity
-from alerts.places import at_loop, at_node, gpu_max, gpu_min, without
+from alerts.places import at_loop, at_node, without
 from gigawatch.catalogue import findings
 from gigawatch.promql import Expr, max_by, series
 
-_COOLING = ("loop-cooling", "node-cooling", "rack-cooling")
-_MUTED = (*_COOLING, "incident-gpu", "incident-node", "gpu-lost", "node-down")
+COOLING = ("loop-cooling", "node-cooling", "rack-cooling")
+MUTED = (*COOLING, "incident-gpu", "incident-node", "gpu-lost", "node-down")
 
 
 def _labelled(expr: Expr, **labels: str) -> Expr:
@@ -66,9 +66,7 @@ SAID = (
 """What the description of every incident ends with."""
 WHEN = " Expected in {incident_eta}, at the earliest in {incident_eta_early}."
 """What the consequence of an incident with a trend ends with."""
-_PLACED = {"rack": "r1", "node": "n1"}
-
-INCIDENTS = (
+ALERTS = (
     Alert(
         name="ThermalInterfaceWear",
         expr=_of_gpu("thermal_interface"),
@@ -89,7 +87,7 @@ INCIDENTS = (
         keep="1m",
         steps=("Until then a lower power limit buys time.",),
         rehearse=("thermal-interface",),
-        symptom_of=(*_COOLING, "gpu-lost", "node-down"),
+        symptom_of=(*COOLING, "gpu-lost", "node-down"),
         cases=(
             Case(
                 "found",
@@ -121,7 +119,7 @@ INCIDENTS = (
         keep="1m",
         steps=("Take a coolant sample: conductivity, pH, particles.",),
         rehearse=("cold-plate-fouling",),
-        symptom_of=(*_COOLING, "node-down"),
+        symptom_of=(*COOLING, "node-down"),
         cases=(
             Case(
                 "found",
@@ -197,7 +195,7 @@ INCIDENTS = (
         board="gw-predict",
         hold="30s",
         rehearse=("fan-failure",),
-        symptom_of=(*_COOLING, "node-down"),
+        symptom_of=(*COOLING, "node-down"),
         cases=(
             Case("found", (_open("fan", "node", "n1"),), ("n1",)),
             Case("another cause", (_open("cold_plate", "node", "n1"),)),
@@ -219,7 +217,7 @@ INCIDENTS = (
         board="gw-job",
         hold="30s",
         rehearse=("straggler",),
-        symptom_of=(*_MUTED, "node-storage"),
+        symptom_of=(*MUTED, "node-storage"),
         cases=(
             Case("found", (_open("straggler", "gpu", "n1/gpu5"),), ("n1/gpu5",), carries={"gpu": "5"}),
             Case("another cause", (_open("thermal_interface", "gpu", "n1/gpu5"),)),
@@ -278,89 +276,3 @@ INCIDENTS = (
         ),
     ),
 )
-
-TRENDS = (
-    Alert(
-        name="ThermalResistanceRising",
-        expr=at_node(gpu_max(series(findings.THERMAL_RESISTANCE_CHANGE)) > 0.15),
-        severity=Severity.WARNING,
-        domain=Domain.GPU,
-        scope=Scope.GPU,
-        summary="GPU {gpu} of {node} is {value:percent} harder to cool than it was",
-        description="Thermal resistance {value:percent} above its own baseline, less what its peers share.",
-        cause="Its thermal interface or cold plate.",
-        consequence="It grows hotter at the same load until it throttles. Jobs on the node: {jobs_on_node}.",
-        action=Action.DRAIN,
-        first_step="Plan the renewal of its thermal interface with the next drain.",
-        board="gw-predict",
-        hold="3m",
-        keep="2m",
-        rehearse=("thermal-interface", "cold-plate-fouling"),
-        symptom_of=_MUTED,
-        note="A healthy fleet stays within 5 %; paste that has failed shows 20 % and more.",
-        cases=(
-            Case(
-                "risen",
-                (given(findings.THERMAL_RESISTANCE_CHANGE, 0.3, gpu="0", **_PLACED),),
-                ("n1/gpu0",),
-                carries={"loop": "loop-1"},
-            ),
-            Case("within scatter", (given(findings.THERMAL_RESISTANCE_CHANGE, 0.04, gpu="0", **_PLACED),)),
-        ),
-    ),
-    Alert(
-        name="ThrottleForecast",
-        expr=at_node(gpu_min(series(findings.TIME_TO_THROTTLE)) < 86400),
-        severity=Severity.WARNING,
-        domain=Domain.GPU,
-        scope=Scope.GPU,
-        summary="GPU {gpu} of {node} will throttle in about {value:duration}",
-        description="If its trend goes on, its temperature margin is used up in {value:duration}.",
-        cause="Cooling of this GPU that gets worse: see its thermal resistance.",
-        consequence="From then on its jobs slow down: {jobs_on_node}.",
-        action=Action.DRAIN,
-        first_step="Drain {node} before that, or lower its power limit to gain time.",
-        board="gw-predict",
-        hold="3m",
-        keep="2m",
-        rehearse=("thermal-interface",),
-        symptom_of=_MUTED,
-        cases=(
-            Case("today", (given(findings.TIME_TO_THROTTLE, 7200, gpu="0", **_PLACED),), ("n1/gpu0",)),
-            Case("next month", (given(findings.TIME_TO_THROTTLE, 2.6e6, gpu="0", **_PLACED),)),
-        ),
-    ),
-    Alert(
-        name="FailureRiskHigh",
-        expr=at_node(gpu_max(series(findings.FAILURE_RISK, horizon="24h")) > 0.5),
-        severity=Severity.WARNING,
-        domain=Domain.GPU,
-        scope=Scope.GPU,
-        summary="GPU {gpu} of {node} will fail or throttle within a day: {value:percent}",
-        description="Estimated chance {value:percent} within 24 hours.",
-        cause="Trends of its temperature margin and its errors together.",
-        consequence="An unplanned end of its job: {jobs_on_node}.",
-        action=Action.DRAIN,
-        first_step="Move its job at the next checkpoint and drain {node}.",
-        board="gw-predict",
-        hold="5m",
-        rehearse=("thermal-interface",),
-        symptom_of=_MUTED,
-        cases=(
-            Case(
-                "likely",
-                (given(findings.FAILURE_RISK, 0.8, horizon="24h", gpu="0", **_PLACED),),
-                ("n1/gpu0",),
-            ),
-            Case(
-                "unlikely",
-                (
-                    given(findings.FAILURE_RISK, 0.1, horizon="24h", gpu="0", **_PLACED),
-                    given(findings.FAILURE_RISK, 0.9, horizon="7d", gpu="0", **_PLACED),
-                ),
-            ),
-        ),
-    ),
-)
-
-ALERTS = (*INCIDENTS, *TRENDS)

@@ -11,7 +11,7 @@ import numpy as np
 from analytics.detectors.peers_kernel import LEAST_PEERS, Peering
 from analytics.fleet import Roster
 from analytics.fleet.columns import Ints
-from analytics.fleet.group_kernels import Plan, Rows, Single
+from analytics.fleet.group_kernels import Plan, Rows, Single, at
 from analytics.fleet.groups import Groups, by_label
 
 KINDS = ("node", "slot", "rack", "job")
@@ -65,7 +65,7 @@ class PeerGroups:
         cells = Groups.of(node, len(nodes), work, rows)
         # Whoever is too alone to have any peers is left out of everything: that is most small jobs.
         wider = np.maximum(
-            _at(pools.sizes, cells.upwards(pools.code)), _at(teams.sizes, cells.upwards(teams.code))
+            at(pools.sizes, cells.upwards(pools.code), 0), at(teams.sizes, cells.upwards(teams.code), 0)
         )
         self.cells = cells.keep(np.maximum(wider, cells.sizes) >= LEAST_PEERS)
         pools, teams = pools.keep(pools.sizes >= LEAST_PEERS), teams.keep(teams.sizes >= LEAST_PEERS)
@@ -74,7 +74,7 @@ class PeerGroups:
         self.racks = Groups.of(self.cells.upwards(np.where(rack >= 0, pools.code, -1)), len(pools))
         self.jobs = Groups.of(self.cells.upwards(teams.code), len(teams))
         self.pools, self.teams = pools.sample(_SAMPLE), teams.sample(_JOB_SAMPLE)
-        over_cells = (_at(wide.code, self.cells.code, -1) for wide in (self.racks, self.jobs))
+        over_cells = (at(wide.code, self.cells.code, -1) for wide in (self.racks, self.jobs))
         self.code: Rows = np.stack((self.cells.code, self.slots.code, *over_cells)).astype(np.int32)
         """Group of every GPU by kind of peers; -1: none."""
         self.scatter = np.stack((pools.code, teams.code))
@@ -95,9 +95,10 @@ class PeerGroups:
     def _signatures(self, pools: Groups, identities: Ints) -> Single:
         out = np.zeros(self.code.shape, np.float32)
         for kind, groups in ((NODE, self.cells), (SLOT, self.slots), (RACK, pools)):
-            out[kind] = _at(_small(groups.total(identities)), groups.code)
+            out[kind] = at(_small(groups.total(identities)), groups.code, 0)
         out[RACK][self.code[RACK] < 0] = 0.0
-        out[JOB] = _at(_small(np.array([_name_hash(name) for name in self.names], np.int64)), self.scatter[1])
+        numbers = np.array([_name_hash(name) for name in self.names], np.int64)
+        out[JOB] = at(_small(numbers), self.scatter[1], 0)
         return out
 
 
@@ -108,11 +109,6 @@ def _stamp(gpus: Roster) -> list[object]:
 def _by_place(groups: Groups) -> Plan:
     """Groups of places in the list of their members."""
     return groups.plan._replace(order=np.arange(len(groups.order), dtype=np.int32))
-
-
-def _at(figures: Rows | Ints, code: Rows | Ints, missing: int = 0) -> Rows | Ints:
-    """The figure of its group for every member; `missing` where there is none."""
-    return np.append(figures, np.array([missing], figures.dtype))[code]
 
 
 def _small(numbers: Ints) -> Ints:

@@ -17,7 +17,7 @@ from analytics.detectors.peers_kernel import compare, keep_time
 from analytics.detectors.straggler import Straggler
 from analytics.fleet import Level, Tick
 from analytics.fleet.columns import Columns, Floats
-from analytics.fleet.group_kernels import Single, networks
+from analytics.fleet.group_kernels import SIDE, Single, networks
 from analytics.jit import compiled
 from analytics.signals import CLOCK, GPU_SIGNALS
 
@@ -26,6 +26,7 @@ GAP = 300.0
 _CLOCK = GPU_SIGNALS.index(CLOCK)
 _KEYS = [signal.key for signal in GPU_SIGNALS]
 _NOISE = np.array([signal.noise for signal in GPU_SIGNALS], np.float32)
+_NOISE = np.pad(_NOISE, (0, SIDE - len(GPU_SIGNALS)), constant_values=1.0)
 
 
 class Peers(Detector):
@@ -35,9 +36,10 @@ class Peers(Detector):
 
     def __init__(self) -> None:
         super().__init__()
-        kinds, signals = len(KINDS), len(GPU_SIGNALS)
-        shapes = {"offset": (kinds, signals), "age": (signals,), "held": (kinds,), "peers": (kinds,)}
-        self._c = self.table("gpus", Level.GPU, Columns(shapes, fill={"offset": np.nan}, dtype=np.float32))
+        kinds = len(KINDS)
+        shapes = {"offset": (kinds, SIDE), "age": (SIDE,), "held": (kinds,), "peers": (kinds,)}
+        columns = Columns(shapes, {"offset": np.nan}, np.float32, beside=("offset", "age"))
+        self._c = self.table("gpus", Level.GPU, columns)
         self._clock = self.table("clock", Level.GPU, Columns({"last": ()}))
         self._straggler = Straggler()
         self.table("straggler", Level.GPU, self._straggler.columns)
@@ -51,23 +53,20 @@ class Peers(Detector):
         if groups is None or not groups.fits(gpus):
             groups = self._groups = PeerGroups(gpus, self._identities.of(gpus))
         dt = self._elapsed(tick.now)
-        gain = np.empty_like(self._c["held"])
-        keep_time(self._c["held"], self._c["peers"], groups.signature, self._c["offset"], dt, gain)
-        given = [i for i, signal in enumerate(GPU_SIGNALS) if signal.key in tick.values]
-        found = np.empty((len(given), len(gpus)), np.float32)
-        for row, i in zip(found, given, strict=True):
-            _copy(tick.value(GPU_SIGNALS[i].key, Level.GPU), row)
-        score, of_jobs = np.empty_like(found), np.empty((len(given), len(groups.jobs)), np.float32)
-        if given:
-            compare(
-                found, np.array(given, np.int32), _NOISE[given], groups.peering, networks(), dt, gain,
-                self._c["offset"], self._c["age"], score, of_jobs,
-            )  # fmt: skip
-        values, scored, medians = (
-            dict.fromkeys(_KEYS, np.full(size, np.nan, np.float32))
-            | {_KEYS[i]: row for i, row in zip(given, table, strict=True)}
-            for table, size in ((found, len(gpus)), (score, len(gpus)), (of_jobs, len(groups.jobs)))
-        )
+        gain, offset = np.empty_like(self._c["held"]), self._c.together("offset")
+        keep_time(self._c["held"], self._c["peers"], groups.signature, offset, dt, gain)
+        found = np.empty((len(GPU_SIGNALS), len(gpus)), np.float32)
+        for row, signal in zip(found, GPU_SIGNALS, strict=True):
+            if signal.key in tick.values:
+                _copy(tick.value(signal.key, Level.GPU), row)
+            else:
+                row[:] = np.nan
+        score, of_jobs = np.empty_like(found), np.empty((len(GPU_SIGNALS), len(groups.jobs)), np.float32)
+        compare(
+            found, _NOISE, groups.peering, networks(), dt, gain, offset, self._c.together("age"), score,
+            of_jobs,
+        )  # fmt: skip
+        values, scored, medians = (dict(zip(_KEYS, rows, strict=True)) for rows in (found, score, of_jobs))
         verdict = Verdict([Scores(key, Level.GPU, scored[key]) for key in _KEYS])
         ahead = self._c["offset"][JOB, _CLOCK]
         verdict.suspicions = self._straggler.observe(tick, groups, values, medians, scored, ahead, dt)

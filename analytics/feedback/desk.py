@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from analytics.explain import explain, headline, job_sizes
+from analytics.feedback.known import known_gpus
 from analytics.feedback.learning import PRIOR_RIGHT, PRIOR_WRONG, Learned
 from analytics.feedback.marks import LONGEST_NAME, LONGEST_NOTE, Ledger, Mark, MarkError
 from analytics.fleet import Fleet
@@ -65,8 +66,10 @@ class Desk:
         app.route("GET", "/api/feedback", self._feedback)
 
     def readings(self) -> Iterator[Reading]:
-        """What was learned, for the causes that were marked."""
-        for figures in self.learned.figures(self._clock()):
+        """What was learned, for the causes that were marked, and the GPUs that nobody is called for."""
+        now = self._clock()
+        yield from known_gpus(now, self.learned, *self._parts())
+        for figures in self.learned.figures(now):
             for verdict, count in sorted(figures.counts.items()):
                 yield Reading(findings.FEEDBACK_MARKS, (figures.cause, verdict), float(count))
             yield Reading(findings.FEEDBACK_PRECISION, (figures.cause,), round(figures.precision, 4))

@@ -142,21 +142,21 @@ class Learned:
         score = min(1.0 - 1.0 / (threshold * here), HIGHEST_BAR)
         return score, WAIT * (threshold - 1.0) + WAIT_HERE * (here - 1.0)
 
+    def standing(self, now: float) -> list[Mark]:
+        """The marks by which nobody is called for their thing now, whether or not it is found at present."""
+        return [mark for mark in self._latest.values() if now < _until(mark)]
+
     def known(self, incident: Incident, now: float) -> tuple[str, str, float] | None:
         """Why nobody is called for an incident: it was marked known, or wrong and has not grown since."""
         mark = self._latest.get(incident.id)
-        if mark is None or mark.verdict == "right":
+        if mark is None or now >= _until(mark):
+            return None
+        grown = incident.score >= min(mark.score + GROWN, 1.0) or len(incident.gpus) > 2 * max(mark.gpus, 1)
+        if mark.verdict == "wrong" and grown:
             return None
         who = f" by {mark.by}" if mark.by else ""
         said = f": {mark.note}" if mark.note else ""
-        if mark.verdict == "known":
-            until = mark.until or 0.0
-            return ("marked_known", f"marked as known{who}{said}", until) if now < until else None
-        until = mark.until or mark.time + QUIET_WRONG
-        grown = incident.score >= min(mark.score + GROWN, 1.0) or len(incident.gpus) > 2 * max(mark.gpus, 1)
-        if now >= until or grown:
-            return None
-        return "marked_wrong", f"marked as wrong{who}{said}", until
+        return f"marked_{mark.verdict}", f"marked as {mark.verdict}{who}{said}", _until(mark)
 
     def confidence(self, cause: str, given: float | None, now: float) -> float | None:
         """A detector's confidence after the marks of its cause: Beta prior at its value, worth ten marks."""
@@ -164,3 +164,10 @@ class Learned:
         if given is None:
             return c.precision if c.right + c.wrong > 0.5 else None
         return (CALIBRATION * given + c.right) / (CALIBRATION + c.right + c.wrong)
+
+
+def _until(mark: Mark) -> float:
+    """When a mark ends to keep people from being called (Unix time)."""
+    if mark.verdict == "right":
+        return 0.0
+    return mark.until or (mark.time + QUIET_WRONG if mark.verdict == "wrong" else 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -43,6 +43,13 @@ LABELS = {
     Level.DEVICE: ("device", "rack"),
     Level.JOB: ("job",),
 }
+WITHIN = ("loop", "rack", "node", "gpu")
+"""Places by which things are put in order, from wide to narrow."""
+
+
+def _natural(name: str) -> tuple[bool, int, str]:
+    """What puts 9 before 10; names of equal length, as most of a site are, by the alphabet; no name last."""
+    return not name, len(name), name
 
 
 class Roster:
@@ -86,13 +93,18 @@ class Roster:
     ) -> Ints:
         """Rows of these things, new ones added; labels that are given and not empty replace older ones.
 
-        With `now` (Unix time), a GPU that comes into a slot displaces the one that was there; without it, as
-        for a whole recording at once, slots are not looked at.
+        With `now` (Unix time), a GPU that comes into a slot displaces the one that was there, and of several
+        new things neighbours get rows side by side, in whatever order they come; without it, as for a whole
+        recording at once, slots are not looked at and the order stays.
         """
         out = np.empty(len(keys), np.intp)
         own, before = IDENTITY[self.level], len(self)
         slots = now is not None and self.level is Level.GPU
-        for i, (key, given) in enumerate(zip(keys, labels, strict=True)):
+        each: Iterable[tuple[int, str, Mapping[str, str]]]
+        each = zip(range(len(keys)), keys, labels, strict=True)
+        if now is not None:
+            each = self._neighbours(each)
+        for i, key, given in each:
             row = self._row.get(key)
             if row is None:
                 row = self._row[key] = len(self._row)
@@ -115,6 +127,26 @@ class Roster:
             for row in out.tolist():
                 self._seat(row, now)
         return out
+
+    def _neighbours(
+        self, each: Iterable[tuple[int, str, Mapping[str, str]]]
+    ) -> Iterator[tuple[int, str, Mapping[str, str]]]:
+        """Known things first, then the new ones, place by place: what is looked at together lies together."""
+        new = []
+        for one in each:
+            if one[1] in self._row:
+                yield one
+            else:
+                new.append(one)
+        labels = [label for label in WITHIN if label in self.labels]
+        new.sort(key=lambda one: [_natural(one[2].get(label, "")) for label in labels])
+        yield from new
+
+    def in_places(self, rows: Ints) -> Ints:
+        """These rows, place by place."""
+        columns = [self.labels[label] for label in WITHIN if label in self.labels]
+        names = {row: [_natural(column[row]) for column in columns] for row in rows.tolist()}
+        return np.array(sorted(names, key=names.__getitem__), np.intp)
 
     def _seat(self, row: int, now: float) -> None:
         slot = (self.labels["node"][row], self.labels["gpu"][row])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,8 @@ class Columns:
     """Named arrays whose last axis is the series; they grow, shrink, are saved and restored together.
 
     `shapes` gives the leading axes of each array: () for one value per series, (3,) for three. New series
-    start at `fill` where one is given, else at 0.
+    start at `fill` where one is given, else at 0. Of the arrays in `beside`, the figures that one series has
+    along the last leading axis lie side by side in memory, for loops that want them together.
     """
 
     def __init__(
@@ -24,11 +25,14 @@ class Columns:
         shapes: Mapping[str, tuple[int, ...]],
         fill: Mapping[str, float] | None = None,
         dtype: npt.DTypeLike = np.float64,
+        beside: Collection[str] = (),
     ) -> None:
+        self._beside = frozenset(beside)
         self._fill = {name: (fill or {}).get(name, 0.0) for name in shapes}
         self._shapes = dict(shapes)
         self._arrays: dict[str, Floats] = {
-            name: np.full((*shape, 0), self._fill[name], dtype) for name, shape in shapes.items()
+            name: self._lay(name, np.full((*shape, 0), self._fill[name], dtype))
+            for name, shape in shapes.items()
         }
         self._dtype = np.dtype(dtype)
 
@@ -56,7 +60,7 @@ class Columns:
             return
         for name, array in self._arrays.items():
             new = np.full((*self._shapes[name], extra), self._fill[name], self._dtype)
-            self._arrays[name] = np.concatenate((array, new), axis=-1)
+            self._arrays[name] = self._lay(name, np.concatenate((array, new), axis=-1))
 
     def clear(self) -> None:
         """Drop all rows."""
@@ -64,7 +68,9 @@ class Columns:
 
     def take(self, rows: Ints) -> None:
         """Keep only these rows, in this order."""
-        self._arrays = {name: np.take(array, rows, axis=-1) for name, array in self._arrays.items()}
+        self._arrays = {
+            name: self._lay(name, np.take(array, rows, axis=-1)) for name, array in self._arrays.items()
+        }
 
     def forget(self, rows: Bools) -> None:
         """Put these rows back into their starting state."""
@@ -87,4 +93,13 @@ class Columns:
             sizes.add(array.shape[-1])
         if len(sizes) > 1:
             raise ValueError("state arrays have different lengths")
-        self._arrays = {name: np.array(array) for name, array in arrays.items()}
+        self._arrays = {name: self._lay(name, np.array(array)) for name, array in arrays.items()}
+
+    def _lay(self, name: str, array: Floats) -> Floats:
+        if name not in self._beside:
+            return array
+        return np.swapaxes(np.ascontiguousarray(np.swapaxes(array, -1, -2)), -1, -2)
+
+    def together(self, name: str) -> Floats:
+        """An array of `beside` with one series after another: its last two axes the other way round."""
+        return np.swapaxes(self._arrays[name], -1, -2)

@@ -17,6 +17,8 @@ WIDTHS = (2, 4, 6, 8, 10, 13, 16, 20, 26, 32)
 """Groups up to these sizes are sorted many at a time; larger ones are searched one by one."""
 _LANES = 64
 """Groups that are sorted side by side."""
+SIDE = 8
+"""Columns of a table whose rows fill a vector register: they are read fastest."""
 
 
 class Plan(NamedTuple):
@@ -109,9 +111,12 @@ def _small_medians(
             size = starts[ids[first + g] + 1] - begin
             for place in range(size):
                 row = order[begin + place]
-                for s in range(columns):
-                    key = bits[row, s]
-                    keys[place, lane + s] = key ^ ((key >> sign) & most)
+                if columns == SIDE:
+                    for s in range(SIDE):
+                        keys[place, lane + s] = bits[row, s] ^ ((bits[row, s] >> sign) & most)
+                else:
+                    for s in range(columns):
+                        keys[place, lane + s] = bits[row, s] ^ ((bits[row, s] >> sign) & most)
             for place in range(size, width):
                 for s in range(columns):
                     keys[place, lane + s] = last
@@ -250,14 +255,17 @@ def sorted_rows(rows: Rows, codes: Ints, count: int) -> Rows:
 def edges(order: Rows, codes: Ints, label: Ints) -> Rows:
     """Where in `order` the groups begin, and the end."""
     edges, n = np.zeros(len(order) + 1, np.int32), 0
+    if not len(order):
+        return edges[:1].copy()
+    code, kind = codes[order[0]], label[order[0]]
     for i in range(1, len(order)):
-        if codes[order[i]] != codes[order[i - 1]] or label[order[i]] != label[order[i - 1]]:
+        row = order[i]
+        if codes[row] != code or label[row] != kind:
+            code, kind = codes[row], label[row]
             n += 1
             edges[n] = i
-    if len(order):
-        n += 1
-        edges[n] = len(order)
-    return edges[: n + 1].copy()
+    edges[n + 1] = len(order)
+    return edges[: n + 2].copy()
 
 
 @compiled
@@ -280,3 +288,12 @@ def codes_of(order: Rows, starts: Rows, rows: int) -> Rows:
         for k in range(starts[g], starts[g + 1]):
             code[order[k]] = g
     return code
+
+
+@compiled
+def at(figures: Rows | Ints, code: Rows | Ints, missing: int) -> Rows | Ints:
+    """The figure of its group for every member; `missing` where there is none (-1)."""
+    out = np.empty(len(code), figures.dtype)
+    for i in range(len(code)):
+        out[i] = figures[code[i]] if code[i] >= 0 else missing
+    return out

@@ -108,7 +108,7 @@ class Groups:
 
     def upwards(self, code: Ints | Rows) -> Ints:
         """What the first member of each group has in `code`: the number of the wider group it belongs to."""
-        return np.asarray(code, np.intp)[self.order[self.starts[:-1]]]
+        return np.asarray(code[self.order[self.starts[:-1]]], np.intp)
 
     def total(self, weights: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Sum over the members of each group."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from analytics.detectors.base import Suspicion
@@ -32,55 +33,109 @@ class Cause:
 
 
 class Causes:
-    """Everything that may explain something, looked up by where it is felt."""
+    """Everything that may explain something, looked up by where it is felt; kept from tick to tick.
 
-    def __init__(self, causes: Iterable[Cause], topology: Topology, asked: set[int]) -> None:
-        """`asked` are the first GPUs of what explanations will be asked for."""
-        self._topology = topology
-        self._by_place: dict[Place, list[tuple[float, Cause]]] = {}
-        self._by_row: dict[int, list[Cause]] = {}
-        for cause in causes:
-            for place, width in self._reach(cause.id):
-                self._by_place.setdefault(place, []).append((width, cause))
-            for row in cause.rows & asked:
-                self._by_row.setdefault(row, []).append(cause)
+    Only what is new or gone is entered or taken out; what a cause is now is asked for when it matters.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[Key, list[Place]] = {}
+        self._at: dict[Place, dict[Key, float]] = {}
+        self._wide: dict[Key, None] = {}
+        self._stamp: object = None
+        self._causes: dict[Key, Cause] = {}
+        self._by_row: dict[int, list[Cause]] | None = None
+        self._make: Callable[[Key], Cause]
+        self._asked: Iterable[Suspicion] = ()
+        self._topology: Topology
+
+    def look(
+        self,
+        keys: AbstractSet[Key],
+        make: Callable[[Key], Cause],
+        asked: Iterable[Suspicion],
+        topology: Topology,
+    ) -> None:
+        """From now on these may explain what is `asked`, and `make` says what each of them is."""
+        self._topology, self._make, self._asked = topology, make, asked
+        self._causes, self._by_row = {}, None
+        if topology.surroundings.above is not self._stamp:
+            self._places, self._at, self._wide = {}, {}, {}
+            self._stamp = topology.surroundings.above
+        for key in self._places.keys() - keys:
+            for place in self._places.pop(key):
+                self._at[place].pop(key, None)
+                if not self._at[place]:
+                    del self._at[place]
+            self._wide.pop(key, None)
+        for key in keys - self._places.keys():
+            reach = self._reach(key)
+            self._places[key] = [place for place, _ in reach]
+            for place, width in reach:
+                self._at.setdefault(place, {})[key] = width
+            if key[1] in _OWN_ROWS:
+                self._wide[key] = None
 
     def _reach(self, cause: Key) -> list[tuple[Place, float]]:
         """The places whose trouble a cause may be, each with its width: its own, and what a device serves."""
         name, scope, key = cause
-        made: list[tuple[Place, float]] = [((scope, key), WIDTH[scope])]
+        made: dict[Place, float] = {(scope, key): WIDTH[scope]}
         if scope == "device" and name in SERVES:
             above = self._topology.surroundings.above.get((scope, key), ())
-            made += [(place, WIDTH[place[0]] + 0.5) for place in above if place[0] in ("rack", "loop")]
+            made |= {place: WIDTH[place[0]] + 0.5 for place in above if place[0] in ("rack", "loop")}
+        return list(made.items())
+
+    def cause(self, key: Key) -> Cause:
+        """What one of them is now."""
+        made = self._causes.get(key)
+        if made is None:
+            made = self._causes[key] = self._make(key)
         return made
 
     def explanation(self, now: float, one: Suspicion, own: Cause) -> Cause | None:
-        """The widest cause, then the oldest, that accounts for a suspicion; None where there is none."""
+        """The widest cause, then the oldest, then one by name, that accounts for a suspicion; or None."""
         best: Cause | None = None
-        rank = (-1.0, 0.0)
-        for width, cause in self._options(one):
-            if one.cause not in EXPLAINS[cause.id[0]] or cause.id == own.id:
+        rank = (-1.0, 0.0, own.id)
+        for width, key in self._options(one):
+            if one.cause not in EXPLAINS[key[0]] or key == own.id:
                 continue
             wider = width - WIDTH[one.scope]
-            if wider < 0 or (wider == 0 and (cause.id[1:] != own.id[1:] or not _prior(cause, own))):
+            if wider < 0:
                 continue
-            standing = (width, -(cause.began or now))
+            cause = self.cause(key)
+            if wider == 0 and (key[1:] != own.id[1:] or not _prior(cause, own)):
+                continue
+            standing = (width, -(cause.began or now), cause.id)
             if standing > rank and later(cause.began, one.since, now):
                 best, rank = cause, standing
         return best
 
-    def _options(self, one: Suspicion) -> list[tuple[float, Cause]]:
-        by_place = self._by_place
+    def _options(self, one: Suspicion) -> list[tuple[float, Key]]:
+        at = self._at
         found = [
-            option for place in self._topology.parents(one) if place in by_place for option in by_place[place]
+            (width, key)
+            for place in self._topology.parents(one)
+            if place in at
+            for key, width in at[place].items()
         ]
-        if one.gpus and self._by_row:
+        if one.gpus and self._wide:
             found += [
-                (max(float(WIDTH[cause.id[1]]), _WIDTH_BY_ROWS), cause)
-                for cause in self._by_row.get(one.gpus[0], ())
+                (max(float(WIDTH[cause.id[1]]), _WIDTH_BY_ROWS), cause.id)
+                for cause in self._over(one.gpus[0])
                 if len(one.gpus) == 1 or cause.rows.issuperset(one.gpus)
             ]
         return found
+
+    def _over(self, row: int) -> list[Cause]:
+        """Causes whose GPUs are told by themselves alone, and of which this is one."""
+        if self._by_row is None:
+            self._by_row = {}
+            firsts = {one.gpus[0] for one in self._asked if one.gpus}
+            for key in self._wide:
+                cause = self.cause(key)
+                for touched in cause.rows & firsts:
+                    self._by_row.setdefault(touched, []).append(cause)
+        return self._by_row.get(row, [])
 
 
 def _prior(cause: Cause, own: Cause) -> bool:
@@ -91,23 +146,37 @@ def _prior(cause: Cause, own: Cause) -> bool:
 
 
 def absorb(
-    now: float, found: list[Found], open_: Mapping[Key, Incident], topology: Topology
+    now: float,
+    found: list[Found],
+    open_: Mapping[Key, Incident],
+    topology: Topology,
+    causes: Causes | None = None,
 ) -> tuple[list[Found], dict[Key, list[Suspicion]]]:
     """What stands for itself, and what open incidents explain although nothing suspects those at this tick.
 
     A finding that has an incident of its own, that began well before, or that stands out from its peers by
-    itself is not absorbed.
+    itself is not absorbed. `causes` are those of the tick before, to be brought up to date.
     """
-    causes = _causes(found, open_, topology)
-    firsts = {one.suspicion.gpus[0] for one in found if one.suspicion.gpus}
-    lookup = Causes(causes.values(), topology, firsts)
+    pending = [one for one in found if (own := open_.get(one.id)) is None or not own.opened]
+    if not pending:
+        return found, {}
+    causes = causes or Causes()
+    by_id = {one.id: one for one in found}
+
+    def make(key: Key) -> Cause:
+        one, own = by_id.get(key), open_.get(key)
+        if one is None:
+            return _as_cause(open_[key], open_[key].began, True, topology)
+        s = one.suspicion
+        rows = frozenset(s.gpus) if s.scope in _OWN_ROWS else frozenset()
+        return Cause(key, s.since, own is not None and own.opened > 0, s.score, rows)
+
+    opened = {key for key, incident in open_.items() if incident.opened}
+    causes.look(by_id.keys() | opened, make, [one.suspicion for one in pending], topology)
     above: dict[Key, Key] = {}
     outstanding: dict[Key, list[Found]] = {}
-    for one in found:
-        own = open_.get(one.id)
-        if own is not None and own.opened:
-            continue
-        best = lookup.explanation(now, one.suspicion, causes[one.id])
+    for one in pending:
+        best = causes.explanation(now, one.suspicion, causes.cause(one.id))
         if best is None:
             continue
         if best.id[1:] != one.id[1:] and stands_out(one.suspicion):
@@ -116,13 +185,14 @@ def absorb(
             above[one.id] = best.id
     for cause, many in outstanding.items():
         touched = sum(len(one.suspicion.gpus) for one in many)
-        if len(many) > 2 and touched > _COMMON * max(_extent(causes[cause], topology), 1):
+        if len(many) > 2 and touched > _COMMON * max(_extent(causes.cause(cause), topology), 1):
             above.update({one.id: cause for one in many})
-    return _collect(found, above)
+    return _collect(found, by_id, above) if above else (found, {})
 
 
-def _collect(found: list[Found], above: Mapping[Key, Key]) -> tuple[list[Found], dict[Key, list[Suspicion]]]:
-    by_id = {one.id: one for one in found}
+def _collect(
+    found: list[Found], by_id: Mapping[Key, Found], above: Mapping[Key, Key]
+) -> tuple[list[Found], dict[Key, list[Suspicion]]]:
     elsewhere: dict[Key, list[Suspicion]] = {}
     for one in found:
         top = above.get(one.id)
@@ -138,19 +208,6 @@ def _collect(found: list[Found], above: Mapping[Key, Key]) -> tuple[list[Found],
     return [one for one in found if one.id not in above], elsewhere
 
 
-def _causes(found: list[Found], open_: Mapping[Key, Incident], topology: Topology) -> dict[Key, Cause]:
-    causes: dict[Key, Cause] = {}
-    for one in found:
-        s = one.suspicion
-        rows = frozenset(s.gpus) if s.scope in _OWN_ROWS else frozenset()
-        own = open_.get(one.id)
-        causes[one.id] = Cause(one.id, s.since, own is not None and own.opened > 0, s.score, rows)
-    for key, incident in open_.items():
-        if incident.opened and key not in causes:
-            causes[key] = _as_cause(incident, incident.began, True, topology)
-    return causes
-
-
 def _as_cause(incident: Incident, began: float | None, opened: bool, topology: Topology) -> Cause:
     rows = frozenset(rows_of(incident, topology)) if incident.scope in _OWN_ROWS else frozenset()
     return Cause(incident.id, began, opened, incident.score, rows)
@@ -160,6 +217,15 @@ def rows_of(incident: Incident, topology: Topology) -> tuple[int, ...]:
     """Rows of the GPUs that an incident touches, those that are still known."""
     gpus = topology.fleet[Level.GPU]
     return tuple(row for row in map(gpus.find, incident.gpus) if row is not None)
+
+
+def ends_of(incident: Incident, topology: Topology) -> tuple[int, ...]:
+    """The rows of its first and its last GPU, as far as they are still known."""
+    find = topology.fleet[Level.GPU].find
+    if not incident.gpus:
+        return ()
+    first, last = find(incident.gpus[0]), find(incident.gpus[-1])
+    return rows_of(incident, topology) if first is None or last is None else (first, last)
 
 
 def as_suspicion(incident: Incident, topology: Topology) -> Suspicion:
@@ -176,14 +242,16 @@ def overtaken(
 ) -> list[tuple[Incident, Suspicion, Incident]]:
     """Which incidents those that have just opened account for: the wide one, and the other with what it
     rests on. One that was there well before is left alone."""
-    causes = {one.id: _as_cause(one, one.onset, False, topology) for one in opened}
-    views = {key: as_suspicion(other, topology) for key, other in known.items()}
-    lookup = Causes(causes.values(), topology, {view.gpus[0] for view in views.values() if view.gpus})
-    found = []
-    for key, other in known.items():
-        seen = views[key]
-        own = Cause(key, other.onset, key not in causes, other.score, frozenset())
-        cause = lookup.explanation(now, seen, own)
+    explained = frozenset[str]().union(*(EXPLAINS[one.cause] for one in opened))
+    views = {key: as_suspicion(other, topology) for key, other in known.items() if other.cause in explained}
+    causes, found, new = Causes(), [], {one.id: one for one in opened}
+    causes.look(
+        new.keys(), lambda key: _as_cause(new[key], new[key].onset, False, topology), views.values(), topology
+    )
+    for key, seen in views.items():
+        other = known[key]
+        own = Cause(key, other.onset, key not in new, other.score, frozenset())
+        cause = causes.explanation(now, seen, own)
         if cause is None:
             continue
         wide = known[cause.id]

@@ -23,18 +23,30 @@ class Found:
     below: list[Suspicion] = field(default_factory=list)
 
 
-def widen(now: float, suspicions: Iterable[Suspicion], topology: Topology) -> list[Found]:
-    """Findings in which the same trouble in most of a place is one."""
+def widen(
+    now: float, suspicions: Iterable[Suspicion], topology: Topology, before: Mapping[Key, Found] | None = None
+) -> list[Found]:
+    """Findings in which the same trouble in most of a place is one.
+
+    `before` are findings of the tick before: those whose suspicion is still the same are used again.
+    """
     by_kind: dict[tuple[str, str], dict[Key, Found]] = {}
+    known_before = before or {}
     for given in suspicions:
-        if given.scope not in WIDTH:
+        scope = given.scope
+        if scope not in WIDTH:
             continue
         # A cause that the tables do not know is no reason to be silent.
         one = given if given.cause in EXPLAINS else replace(given, cause="unknown")
-        kind, key = (one.cause, one.scope), (one.cause, one.scope, one.key)
-        known = by_kind.setdefault(kind, {}).get(key)
-        if known is None or one.score > known.suspicion.score:
-            by_kind[kind][key] = Found(key, one)
+        key = (one.cause, scope, one.key)
+        found = known_before.get(key)
+        if found is None or found.suspicion is not one or found.below:
+            found = Found(key, one)
+        like = by_kind.get(key[:2])
+        if like is None:
+            like = by_kind[key[:2]] = {}
+        if like.setdefault(key, found) is not found and one.score > like[key].suspicion.score:
+            like[key] = found
     for merge in MERGES:
         narrow = by_kind.get((merge.cause, merge.scope))
         if narrow is not None and len(narrow) >= merge.least:

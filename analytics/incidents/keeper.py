@@ -10,7 +10,7 @@ from typing import Protocol
 
 from analytics.detectors.base import Suspicion
 from analytics.fleet import Fleet, Level
-from analytics.incidents.absorbing import absorb, as_suspicion, overtaken
+from analytics.incidents.absorbing import Causes, absorb, ends_of, overtaken
 from analytics.incidents.grouping import Found, widen
 from analytics.incidents.jobs import JobChanges
 from analytics.incidents.model import Incident, Key
@@ -61,11 +61,19 @@ class Incidents:
         self._names: set[str] = set()
         self._rows: dict[Key, tuple[int, ...]] = {}
         self._keys: object = None
+        self._causes = Causes()
+        self._found: dict[Key, Found] = {}
+        self._shown: dict[Key, Suspicion] = {}
+        self._listed: list[Incident] | None = None
 
     @property
     def open(self) -> list[Incident]:
         """Those that are certain, oldest first."""
-        return sorted((i for i in self._known.values() if i.opened), key=lambda i: (i.opened, i.name))
+        made = self._listed
+        if made is None:
+            made = sorted((i for i in self._known.values() if i.opened), key=lambda i: (i.opened, i.name))
+            self._listed = made
+        return made.copy()
 
     @property
     def past(self) -> list[Incident]:
@@ -90,43 +98,58 @@ class Incidents:
         if gpus.keys is not self._keys:
             self._keys = gpus.keys
             self._rows.clear()
+            self._shown.clear()
         if self._last:
             self._steps.append(now - self._last)
         self._last = now
-        found, below = absorb(now, widen(now, suspicions, topology), self._known, topology)
+        suspected = widen(now, suspicions, topology, self._found)
+        self._found = {one.id: one for one in suspected}
+        found, below = absorb(now, suspected, self._known, topology, self._causes)
+        sure: dict[tuple[str, float | None], float | None] = {}
         for one in found:
             own = self._known.get(one.id)
             if (own is None or not own.opened) and self._jobs.explains(one.suspicion, gpus.keys):
                 continue
-            self._see(now, one, gpus.keys)
+            self._see(now, one, own, gpus.keys)
+            if self.patience is not None:
+                s = one.suspicion
+                about = (s.cause, s.confidence)
+                if about not in sure:
+                    sure[about] = self.patience.confidence(*about, now)
+                self._known[one.id].confidence = sure[about]
         for key, children in below.items():
             for child in children:
                 self._known[key].adopt(now, child)
         self._settle(now, topology)
         self._call_off(now, topology)
 
-    def _see(self, now: float, one: Found, keys: list[str]) -> None:
+    def _see(self, now: float, one: Found, incident: Incident | None, keys: list[str]) -> None:
         s = one.suspicion
-        incident = self._known.get(one.id)
         if incident is None:
             incident = Incident(self._name(s.place, now), s.cause, s.scope, s.place, s.key, now, now)
             self._known[one.id] = incident
             self._rows.pop(one.id, None)
+            self._shown.pop(one.id, None)
         incident.seen = now
+        if self._shown.get(one.id) is not s:
+            self._shown[one.id] = s
+            self._show(one.id, incident, s, keys)
+        for child in one.below:
+            incident.adopt(now, child)
+        if one.below or len(incident.children) > incident.children_seen:
+            incident.children_seen = max(incident.children_seen, len(one.below), len(incident.children))
+
+    def _show(self, key: Key, incident: Incident, s: Suspicion, keys: list[str]) -> None:
+        """What its suspicion says now."""
         incident.score = s.score
         incident.eta, incident.earliest, incident.latest = s.eta, s.earliest, s.latest
         incident.confidence = s.confidence
-        if self.patience is not None:
-            incident.confidence = self.patience.confidence(s.cause, s.confidence, now)
         if s.since is not None:
             incident.onset = s.since
         incident.evidence, incident.rivals = s.evidence or incident.evidence, s.rivals or incident.rivals
-        if self._rows.get(one.id) != s.gpus:
-            self._rows[one.id] = s.gpus
+        if self._rows.get(key) != s.gpus:
+            self._rows[key] = s.gpus
             incident.gpus = sorted({*incident.gpus, *(keys[row] for row in s.gpus)})
-        for child in one.below:
-            incident.adopt(now, child)
-        incident.children_seen = max(incident.children_seen, len(one.below), len(incident.children))
 
     def _name(self, place: str, now: float) -> str:
         """Where trouble was first seen, and when: it stays true whatever the cause turns out to be."""
@@ -145,6 +168,8 @@ class Incidents:
         for key, incident in list(self._known.items()):
             quiet = now - incident.seen
             if incident.opened:
+                if not quiet:
+                    continue
                 if quiet > least * 2.0 ** min(incident.reopened, 6):
                     self._close(now, key, incident)
                 continue
@@ -174,6 +199,7 @@ class Incidents:
         else:
             incident.note(now, "opened")
         incident.opened = now
+        self._listed = None
 
     def _take_over(self, now: float, opened: list[Incident], topology: Topology) -> None:
         """End the incidents that new ones account for; the oldest name of all goes on."""
@@ -185,7 +211,7 @@ class Incidents:
                 if top.id not in gone:
                     break
                 top = gone[top.id]
-            del self._known[other.id]
+            self._remove(other.id)
             top.gpus = sorted({*top.gpus, *other.gpus})
             top.adopt(now, seen, other.name if other.opened < now else "")
             for child in other.children.values():
@@ -200,7 +226,7 @@ class Incidents:
                 self._names.discard(other.name)
 
     def _close(self, now: float, key: Key, incident: Incident) -> None:
-        del self._known[key]
+        self._remove(key)
         incident.closed = now
         incident.note(now, "over")
         self._past[key] = incident
@@ -209,16 +235,19 @@ class Incidents:
             self._names.discard(self._past.pop(first).name)
 
     def _drop(self, key: Key, incident: Incident) -> None:
-        del self._known[key]
+        self._remove(key)
         self._names.discard(incident.name)
+
+    def _remove(self, key: Key) -> None:
+        del self._known[key]
+        self._shown.pop(key, None)
+        self._listed = None
 
     def _call_off(self, now: float, topology: Topology) -> None:
         """Mark what nobody is to be called for: maintenance there, or marked so."""
         works = self.surroundings.working(now - AFTERCARE) if self.surroundings.works else {}
         whole = next((work for (scope, _), work in works.items() if scope == "site"), None)
-        for incident in self._known.values():
-            if not incident.opened:
-                continue
+        for incident in self.open:
             work = whole or (_work_at(incident, works, topology) if works else None)
             was = incident.known
             if work is not None:
@@ -248,9 +277,14 @@ class Incidents:
             self._known = {i.id: i for i in found if not i.closed}
             self._past = {i.id: i for i in found if i.closed}
             self._names = {i.name for i in found}
+            self._listed = None
+            self._shown.clear()
+            self._rows.clear()
 
 
 def _work_at(incident: Incident, works: Mapping[tuple[str, str], Work], topology: Topology) -> Work | None:
     own = works.get((incident.scope, incident.place))
-    around = topology.parents(as_suspicion(incident, topology))
-    return own or next((works[place] for place in around if place in works), None)
+    if own is not None:
+        return own
+    around = topology.around(incident.scope, incident.key, ends_of(incident, topology))
+    return next((works[place] for place in around if place in works), None)

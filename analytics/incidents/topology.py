@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,7 +54,7 @@ class Topology:
 
     def look(self, fleet: Fleet, surroundings: Surroundings) -> None:
         """Call before a tick: labels are columns that the roster may have replaced."""
-        if fleet is not self.fleet or surroundings is not self.surroundings:
+        if fleet is not self.fleet or surroundings.above is not self.surroundings.above:
             self._sizes.clear()
         self.fleet, self.surroundings = fleet, surroundings
         self._labels = fleet[Level.GPU].labels
@@ -77,19 +77,23 @@ class Topology:
 
     def parents(self, found: Suspicion) -> list[Place]:
         """All places around a finding, itself first."""
-        own = (found.scope, found.key)
-        made = [own, *self.surroundings.above.get(own, ())]
-        if not found.gpus:
+        return self.around(found.scope, found.key, found.gpus)
+
+    def around(self, scope: str, key: str, rows: Sequence[int]) -> list[Place]:
+        """All places around a thing that touches these GPUs, itself first."""
+        own, above = (scope, key), self.surroundings.above
+        made = [own, *above.get(own, ())] if above else [own]
+        if not rows:
             for place in made[1:]:
-                made += self.surroundings.above.get(place, ())
+                made += above.get(place, ())
             return made
-        first, last = found.gpus[0], found.gpus[-1]
-        for label in _FIRST_OF.get(found.scope, ("rack", "loop", "job", "node")):
+        first, last = rows[0], rows[-1]
+        for label in _FIRST_OF.get(scope, ("rack", "loop", "job", "node")):
             column = self._labels[label]
             # A thing's GPUs stand in rows one after another: the ends tell whether they share the place.
             if column[first] and column[first] == column[last]:
                 made.append((label, column[first]))
-        if self.surroundings.above and found.scope in ("gpu", "node", "rack"):
+        if above and scope in ("gpu", "node", "rack"):
             made += self._beyond(first)
         return made
 
@@ -132,12 +136,32 @@ def _same(one: object, other: object) -> bool:
     )
 
 
+def _apart(ports: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Nodes and their switches. Switches that serve the very same nodes go by one name (`a,b` or `a..h`): by
+    the trouble of their nodes they cannot be told apart."""
+    served: dict[str, dict[str, None]] = {}
+    for port in ports:
+        served.setdefault(port.get("device", ""), {})[port.get("node", "")] = None
+    alike: dict[frozenset[str], list[str]] = {}
+    for switch, nodes in served.items():
+        alike.setdefault(frozenset(nodes), []).append(switch)
+    made = []
+    for switches in alike.values():
+        switches.sort()
+        name = ",".join(switches) if len(switches) < 3 else f"{switches[0]}..{switches[-1]}"
+        made += [(node, name) for node in served[switches[0]]]
+    return made
+
+
 def surroundings_from(
     nodes: Iterable[Mapping[str, str]],
     devices: Iterable[Mapping[str, str]],
     works: Iterable[tuple[Mapping[str, str], float]],
+    air: Iterable[Mapping[str, str]] = (),
+    ports: Iterable[Mapping[str, str]] = (),
 ) -> Surroundings:
-    """Surroundings from the labels of the inventory's series: nodes, devices and maintenance."""
+    """Surroundings from the labels of the inventory's series: nodes, devices, maintenance, which air handler
+    serves which rack, and which switch which node."""
     above: dict[Place, dict[Place, None]] = {}
 
     def hang(place: Place, scope: str, name: str) -> None:
@@ -153,6 +177,10 @@ def surroundings_from(
             hang(own, scope, device.get(scope, ""))
         if device.get("role") == "rack_pdu":
             hang(("rack", rack), "feed", device.get("feed", ""))
+    for served in air:
+        hang(("rack", served.get("rack", "")), "air", served.get("device", ""))
+    for name, switch in _apart(ports):
+        hang(("node", name), "switch", switch)
     known = []
     for labels, until in works:
         place = labels.get("place", "")

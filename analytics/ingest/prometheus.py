@@ -154,7 +154,9 @@ class Prometheus:
             },
         )
         try:
-            with urllib.request.urlopen(request, timeout=self._deadline, context=self._tls) as answer:  # noqa: S310
+            with urllib.request.urlopen(  # noqa: S310 - as above
+                request, timeout=self._deadline, context=self._tls
+            ) as answer:
                 self._compare_clocks(answer.headers.get("Date"))
                 self._read(room, answer, end, answer.headers.get("Content-Encoding") == "gzip")
         except urllib.error.HTTPError as error:

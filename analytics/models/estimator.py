@@ -70,7 +70,7 @@ class MetricsModel(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit-
         self.ridge = ridge
         self.alarm_quantile = alarm_quantile
 
-    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803, ARG002 - scikit-learn's names
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - scikit-learn's contract has y
         """Learn a history of rows [rows, metrics] from nothing. ValueError if it has fewer than two rows."""
         self._check_parameters()
         rows = self._rows(X, reset=True)
@@ -86,14 +86,14 @@ class MetricsModel(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit-
         self._stream = self._begin()
         return self
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803, ARG002
+    def partial_fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - as above
         """Take in the rows that follow (the first call learns them from nothing)."""
         if not hasattr(self, "alarm_level_"):
             return self.fit(X)
         self.stream(X)
         return self
 
-    def stream(self, X: Any) -> Floats:  # noqa: N803
+    def stream(self, X: Any) -> Floats:
         """`anomaly_score` of the rows that follow, which are taken in."""
         check_is_fitted(self)
         rows = self._rows(X, reset=False)
@@ -101,24 +101,24 @@ class MetricsModel(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit-
         self.rows_seen_ += len(rows)
         return self._squash(scores)
 
-    def score_samples(self, X: Any) -> Floats:  # noqa: N803
+    def score_samples(self, X: Any) -> Floats:
         """Minus the strangeness of each row: the lower, the stranger."""
         return -self._judge(X, shares=False)[0]
 
-    def decision_function(self, X: Any) -> Floats:  # noqa: N803
+    def decision_function(self, X: Any) -> Floats:
         """`score_samples` less the alarm level: negative is an alarm."""
         margin: Floats = self.score_samples(X) - self.offset_
         return margin
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict(self, X: Any) -> np.ndarray:
         """-1 for rows that would alarm, 1 for the others."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def anomaly_score(self, X: Any) -> Floats:  # noqa: N803
+    def anomaly_score(self, X: Any) -> Floats:
         """Strangeness from 0 to 1; 0.5 is the alarm level."""
         return self._squash(self._judge(X, shares=False)[0])
 
-    def contributions(self, X: Any) -> Floats:  # noqa: N803
+    def contributions(self, X: Any) -> Floats:
         """What each metric adds to the row's own strangeness [rows, metrics]; before it is held."""
         return self._judge(X, shares=True)[1]
 
@@ -199,7 +199,7 @@ class MetricsModel(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit-
         zero = np.zeros(m)
         return _Stream(none, zero.copy(), self.center_.copy(), zero.copy(), zero, np.zeros(1))
 
-    def _judge(self, X: Any, shares: bool) -> tuple[Floats, Floats]:  # noqa: N803
+    def _judge(self, X: Any, shares: bool) -> tuple[Floats, Floats]:
         check_is_fitted(self)
         return self._run(self._rows(X, reset=False), self._stream.copy(), shares)
 
@@ -217,7 +217,7 @@ class MetricsModel(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit-
     def _squash(self, scores: Floats) -> Floats:
         return squash(scores, self.alarm_level_)
 
-    def _rows(self, X: Any, reset: bool) -> Floats:  # noqa: N803
+    def _rows(self, X: Any, reset: bool) -> Floats:
         checked: Floats = validate_data(
             self,
             X,

@@ -4,21 +4,14 @@ has none. Classes of XIDs follow NVIDIA's catalogue (`gigawatch.catalogue.xids`)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from analytics.fleet import Level
 from analytics.signals.model import PER_GPU, PER_NODE, Signal
 from gigawatch.catalogue import Metric, Unit, fabric, gpu, gpu_links
+from gigawatch.catalogue.xids import CLASSES
 from gigawatch.promql import Expr, Match, matches, max_by, min_by, series, sum_by
 
 ASKED = 60.0
 """Seconds between two questions about errors: they are remembered by the GPU, so nothing is missed."""
-XID_MEMORY = (48, 57, 58, 95, 140, 171, 172)
-XID_CONTAINED = (63, 92, 94, 156, 160)
-XID_REMAP_FAILED = (64, 157, 161)
-XID_LINK = (74, 136, 144, 145, 146, 149, 150)
-XID_LOST = (79, 167)
-XID_DRIVER = (46, 62, 109, 110, 119, 120, 143, 158, 169)
 
 
 def _signal(key: str, query: Expr, column: str, unit: Unit = Unit.COUNT, level: Level = Level.GPU) -> Signal:
@@ -33,8 +26,8 @@ def _flag(metric: Metric, **labels: str | Match) -> Expr:
     return max_by(series(metric, **labels), *PER_GPU) > 0
 
 
-def _xids(key: str, codes: Iterable[int]) -> Signal:
-    among = matches("|".join(map(str, codes)))
+def _xids(key: str) -> Signal:
+    among = matches("|".join(map(str, CLASSES[key])))
     return _signal(f"xid_{key}", _total(gpu.GPU_XID_ERRORS, xid=among), f"gpu_xid_{key}_errors_total")
 
 
@@ -55,13 +48,13 @@ ECC = _signal(
     _total(gpu.GPU_ECC_ERRORS, severity="uncorrected", scope="volatile"),
     "gpu_ecc_errors_total",  # a file adds corrected ones: hence it names a cause, and is no risk by itself
 )
-XIDS_MEMORY = _xids("memory", XID_MEMORY)
-XIDS_CONTAINED = _xids("contained", XID_CONTAINED)
-XIDS_REMAP_FAILED = _xids("remap_failed", XID_REMAP_FAILED)
-XIDS_LINK = _xids("link", XID_LINK)
-XIDS_LOST = _xids("lost", XID_LOST)
-XIDS_DRIVER = _xids("driver", XID_DRIVER)
-_ALL = (*XID_MEMORY, *XID_CONTAINED, *XID_REMAP_FAILED, *XID_LINK, *XID_LOST, *XID_DRIVER)
+XIDS_MEMORY = _xids("memory")
+XIDS_CONTAINED = _xids("contained")
+XIDS_REMAP_FAILED = _xids("remap_failed")
+XIDS_LINK = _xids("link")
+XIDS_LOST = _xids("lost")
+XIDS_DRIVER = _xids("driver")
+_ALL = [code for codes in CLASSES.values() for code in codes]
 XIDS = _signal(
     "xids", _total(gpu.GPU_XID_ERRORS, xid=matches("|".join(map(str, sorted(_ALL))))), "gpu_xid_errors_total"
 )

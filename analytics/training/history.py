@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,8 @@ from gigawatch.errors import UserError
 DAY = 86400.0
 _DEADLINE = 120.0
 _LONGEST = 3 * 366 * DAY
+_TOGETHER = 200_000
+"""Rows that are written at a time: a file of many small groups is read many times more slowly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,9 @@ def _write(target: Path, ticks: Iterable[Tick]) -> None:
     temporary = target.with_name(f".{target.name}.tmp")
     writer = None
     try:
-        for tick in ticks:
-            table = pa.concat_tables([_rows(tick, level) for level in Level])
-            if table.num_rows:
-                writer = writer or pq.ParquetWriter(temporary, _SCHEMA, compression="zstd")
-                writer.write_table(table)
+        for table in _stretches(ticks):
+            writer = writer or pq.ParquetWriter(temporary, _SCHEMA, compression="zstd")
+            writer.write_table(table)
         if writer is not None:
             writer.close()
             temporary.replace(target)
@@ -98,6 +98,20 @@ def _write(target: Path, ticks: Iterable[Tick]) -> None:
         raise UserError(f"{target}: cannot be written ({error.strerror})") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _stretches(ticks: Iterable[Tick]) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
+    rows = 0
+    for tick in ticks:
+        made = pa.concat_tables([_rows(tick, level) for level in Level])
+        held.append(made)
+        rows += made.num_rows
+        if rows >= _TOGETHER:
+            yield pa.concat_tables(held).combine_chunks()
+            held, rows = [], 0
+    if rows:
+        yield pa.concat_tables(held).combine_chunks()
 
 
 _SCHEMA = pa.schema(

@@ -38,6 +38,8 @@ def _places(inventory: Inventory) -> Iterator[Reading]:
     for rack in inventory.racks:
         yield Reading(site.RACK_INFO, (rack.name, rack.row, rack.hall, rack.cooling), 1.0)
         yield Reading(site.POWER_BUDGET, (rack.name, rack.hall), rack.power_watts)
+        if rack.air_handler:
+            yield Reading(site.RACK_AIR_INFO, (rack.name, rack.air_handler, rack.hall), 1.0)
     for node in inventory.nodes:
         rack = inventory.rack[node.rack]
         # The inventory knows no chassis apart from the node, so the node is its own.
@@ -46,6 +48,8 @@ def _places(inventory: Inventory) -> Iterator[Reading]:
         )  # fmt: skip
         yield Reading(site.NODE_INFO, labels, 1.0)
         yield Reading(site.GPUS_EXPECTED, (node.name, rack.name), float(node.gpus))
+        for switch in inventory.switches_of(node):
+            yield Reading(site.NODE_SWITCH_INFO, (node.name, switch), 1.0)
     for loop in inventory.loops:
         yield Reading(site.LOOP_SUPPLY_SETPOINT, (loop.name, loop.hall), loop.supply_celsius)
         for name in loop.racks:

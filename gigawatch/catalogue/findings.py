@@ -202,6 +202,15 @@ INCIDENT_KNOWN_INFO = _finding(
     {"reason": KNOWN_REASONS},
     Presence.EVENT,
 )
+KNOWN_GPU_INFO = _finding(
+    "known_gpu_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "GPUs for whose trouble of a cause, at that scope, nobody is called, and why.",
+    ("cause", "scope", "reason", "rack", "node", "gpu", "uuid"),
+    {"cause": CAUSES, "scope": SCOPES, "reason": KNOWN_REASONS},
+    Presence.EVENT,
+)
 FEEDBACK_MARKS = _finding(
     "feedback_marks",
     Kind.GAUGE,

@@ -39,6 +39,13 @@ DEVICE_INFO = _site(
 LOOP_RACK_INFO = _site(
     "loop_rack_info", Kind.INFO, Unit.COUNT, "Which cooling loop serves which rack.", ("loop", "rack", "hall")
 )
+RACK_AIR_INFO = _site(
+    "rack_air_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "Which air handler's air reaches which rack.",
+    ("rack", "device", "hall"),
+)
 LOOP_SUPPLY_SETPOINT = _site(
     "loop_supply_setpoint_celsius",
     Kind.GAUGE,
@@ -86,6 +93,13 @@ NODE_FEED_INFO = _site(
     Unit.COUNT,
     "From which rack PDU (and outlet, where known) a node's power supply takes its power.",
     ("node", "psu", "device", "outlet"),
+)
+NODE_SWITCH_INFO = _site(
+    "node_switch_info",
+    Kind.INFO,
+    Unit.COUNT,
+    "Which network switch a node's ports go to.",
+    ("node", "device"),
 )
 NODE_DESIGN_POWER = _site(
     "node_design_power_watts", Kind.GAUGE, Unit.WATTS, "Power planned for a node.", ("node", "rack")

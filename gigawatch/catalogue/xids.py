@@ -227,3 +227,15 @@ def _fatal() -> dict[int, Sxid]:
 
 SXIDS: Mapping[int, Sxid] = MappingProxyType(dict(sorted(_fatal().items())))
 """Codes that the fabric manager's guide lists as fatal; the switch corrects others, or they follow these."""
+
+CLASSES: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "memory": (48, 57, 58, 95, 140, 171, 172),
+        "contained": (63, 92, 94, 156, 160),
+        "remap_failed": (64, 157, 161),
+        "link": (74, 136, 144, 145, 146, 149, 150),
+        "lost": (79, 167),
+        "driver": (46, 62, 109, 110, 119, 120, 143, 158, 169),
+    }
+)
+"""XIDs that foretell a failure, by what they say is failing."""

@@ -117,8 +117,7 @@ def phase_current(layout: Layout, state: State) -> Array:
 
 
 def _breakers(layout: Layout, state: State, dt: float) -> None:
-    """Thermal trip: a breaker warms with the square of its current and trips after about a minute at 135
-    %."""
+    """Thermal trip: a breaker warms with the square of its current and trips at 135 % in about a minute."""
     rated = np.maximum(layout.breaker, 1e-9)
     load = np.where(layout.breaker > 0, phase_current(layout, state).max(axis=0) / rated, 0.0)
     state.breaker_heat[:] = np.clip(state.breaker_heat + dt * (load**2 - 1.1) / 45.0, 0.0, 1.0)

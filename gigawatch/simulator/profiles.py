@@ -80,11 +80,11 @@ TAU_SPREAD = 0.10
 MEMORY_OFFSET = 12.0
 MEMORY_OFFSET_SPREAD = 2.0
 MEMORY_COUPLING = 0.70
-"""Share of the core's rise over the coolant that its memory follows; fits (27 °C, 39 °C) and (65 °C, 66
-°C)."""
+"""Share of the core's rise over the coolant that its memory follows; fits (27 °C, 39 °C)
+and (65 °C, 66 °C)."""
 POWER_NOISE = 0.025
-"""Samples of a capped A100 exceed its limit in about a tenth of all samples: the limiter works on
-averages."""
+"""Samples of a capped A100 exceed its limit in a tenth of all samples or so: the limiter
+works on averages."""
 
 
 def profile_of(model: str, node: str) -> GpuProfile:

@@ -15,29 +15,16 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from gigawatch.catalogue import facility, gpu, host
 from gigawatch.errors import UserError
+from gigawatch.simulator.columns import METRICS, Columns
 from gigawatch.simulator.effects import Effects
-from gigawatch.simulator.emit_gpu import CLOCK_STEP
 from gigawatch.simulator.faults import Fault
-from gigawatch.simulator.layout import Array, Index, Layout
+from gigawatch.simulator.layout import Array, Index
 from gigawatch.simulator.plant import Plant
 from gigawatch.simulator.scenario import Scenario
-from gigawatch.simulator.state import State
 
 LABELS = ("timestamp", "site", "rack", "node", "gpu", "uuid", "loop", "job_id")
-METRICS = (
-    gpu.GPU_POWER.key, gpu.GPU_ENERGY.key, gpu.GPU_TEMPERATURE.key, "gpu_memory_temperature_celsius",
-    gpu.GPU_TEMPERATURE_MARGIN.key, gpu.GPU_UTILIZATION.key, gpu.GPU_CLOCK.key, gpu.GPU_POWER_LIMIT.key,
-    gpu.GPU_ECC_ERRORS.key, gpu.GPU_XID_ERRORS.key, "inlet_temperature_celsius", facility.FAN_SPEED.key,
-    host.HOST_POWER.key, facility.COOLANT_SUPPLY_TEMPERATURE.key, facility.COOLANT_RETURN_TEMPERATURE.key,
-    facility.COOLANT_FLOW.key,
-)  # fmt: skip
-"""Named as in the catalogue without its prefix; where that has labels: the die's temperature, the SM clock,
-the
-enforced limit, errors of all kinds; inlet, fans and host power are the node's, coolant is the loop's."""
 TRUTH = ("entity", "fault", "start", "end", "failure_time")
-_KEPT_BY_A_LOST_GPU = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +58,12 @@ def simulate(
     failures: dict[int, float] = {}
     failed = np.zeros(plant.layout.sizes["G"], bool)
     with whole_file(out) as data_file, whole_file(truth) as truth_file:
-        writer = opener(data_file, plant)
+        writer, columns = opener(data_file, plant), Columns(plant.layout)
         for moment in range(scenario.samples):
             plant.advance(scenario.step)
             # Adding up steps would drift: the clock is set from the count.
             plant.skip_to(scenario.start + (moment + 1) * scenario.step)
-            writer.write(plant.time, _columns(plant.layout, plant.state))
+            writer.write(plant.time, columns.at(plant.state))
             failed = _watch(plant, failures, failed)
             progress((moment + 1) / scenario.samples)
         writer.close()
@@ -111,28 +98,6 @@ def whole_file(path: Path | None) -> Iterator[Any]:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _columns(layout: Layout, s: State) -> Array:
-    """The values of METRICS, one row per metric, one column per GPU; NaN where there is none."""
-    node = layout.gpu_node
-    core = np.round(s.core)
-    loop = layout.node_loop[node]
-    coolant = np.full((3, len(node)), np.nan)
-    if layout.sizes["L"]:
-        found = np.stack(
-            [np.round(s.supply, 2), np.round(s.returning, 2), np.round(s.flow * layout.loop_flow, 7)]
-        )
-        coolant = np.where(loop >= 0, found[:, loop], np.nan)
-    table = np.vstack([
-        np.round(s.power, 3), np.round(s.energy), core, np.round(s.memory), layout.slowdown - core,
-        np.round(s.utilization, 2), np.round(s.frequency * layout.sm_clock / CLOCK_STEP) * CLOCK_STEP,
-        np.round(s.limit), np.floor(s.ecc[0] + s.ecc[2]), s.xid.sum(axis=0), np.round(s.inlet[node], 1),
-        np.round(s.fan_speed[node], 2), np.round(s.node_power[node]), coolant,
-    ])  # fmt: skip
-    table[:_KEPT_BY_A_LOST_GPU, s.lost > 0] = np.nan
-    table[:, s.powered[node] == 0] = np.nan
-    return table
 
 
 def _gpus_of(plant: Plant, fault: Fault) -> Index:

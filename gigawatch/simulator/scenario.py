@@ -41,8 +41,8 @@ Seconds = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)
 
 
 class FaultRow(Strict):
-    """One fault. Times count from the scenario's start; numbers are seconds, text is a duration such as
-    6h."""
+    """One fault. Times count from the scenario's start; numbers are seconds, text is a
+    duration such as 6h."""
 
     kind: str
     target: str = ""
@@ -92,8 +92,8 @@ class Scenario:
 
 
 def load_scenario(path: Path) -> Scenario:
-    """The scenario of a file. Raises UserError with one line: file, line, field, what is wrong, what is
-    allowed."""
+    """The scenario of a file. Raises UserError with one line: file, line, field, what
+    is wrong, what is allowed."""
     file = load_file(path, ScenarioFile)
     _, lines = read_mapping(path)
     inventory = _site(path, file, lines)

@@ -78,19 +78,16 @@ class _Builder:
 
     def build(self) -> Built:
         head = self._head()
-        racks = [
-            Rack(v.name, v.hall, v.row, v.units, v.power_watts, v.cooling, v.cooling_watts, v.ports,
-                 v.position + v.position_step * drawn.number if v.position else 0, v.max_weight_kg)
-            for drawn, v in self._rows("racks", RackRow)
-        ]  # fmt: skip
+        racks = list(self._racks())
         sound_racks = {rack.name: rack for rack in racks}
         loops = self._loops(sound_racks)
         sound_loops = {loop.name for loop in loops}
         kinds = [Kind(**v.model_dump()) for _, v in self._rows("kinds", KindRow)]
         nodes = self._nodes(sound_racks, sound_loops)
         devices = self._devices(sound_racks, {node.name for node in nodes}, sound_loops)
-        outlets = {device.name for device in devices}
-        nodes = [_plugged(node, outlets) for node in nodes]
+        built = {device.name for device in devices}
+        nodes = [_plugged(node, built) for node in nodes]
+        racks = [rack if rack.air_handler in built else replace(rack, air_handler="") for rack in racks]
         if not self._draft.things["racks"] and "racks" not in self._draft.unsure:
             self._draft.fault(
                 self._draft.origin, ("racks",), "missing", "is missing", "name at least one rack"
@@ -180,6 +177,16 @@ class _Builder:
             except ExpansionError as error:
                 self._fault(drawn, (*at, index), "range", error.problem, error.remedy)
 
+    def _racks(self) -> Iterable[Rack]:
+        for drawn, v in self._rows("racks", RackRow):
+            if v.air_handler:
+                self._refer(drawn, ("air_handler",), v.air_handler, "devices", self._known["devices"])
+            position = v.position + v.position_step * drawn.number if v.position else 0
+            yield Rack(
+                v.name, v.hall, v.row, v.units, v.power_watts, v.cooling, v.cooling_watts, v.ports, position,
+                v.max_weight_kg, v.air_handler,
+            )  # fmt: skip
+
     def _loops(self, racks: Mapping[str, Rack]) -> list[Loop]:
         found = []
         for drawn, v in self._rows("loops", LoopRow):
@@ -202,6 +209,11 @@ class _Builder:
             for index, supply in enumerate(v.supplies):
                 at = ("supplies", index, "pdu")
                 self._refer(drawn, at, supply.pdu, "devices", self._known["devices"])
+            switches = tuple(
+                name
+                for at, name in self._ranged(drawn, ("switches",), v.switches)
+                if self._refer(drawn, at, name, "devices", self._known["devices"])
+            )
             if v.gpus and not v.gpu_model:
                 self._fault(
                     drawn, ("gpu_model",), "gpu-model", "is missing", "name the GPU model, or set gpus: 0"
@@ -229,6 +241,7 @@ class _Builder:
                     v.kind,
                     v.weight_kg,
                     tuple(Supply(one.psu, one.pdu, one.outlet) for one in v.supplies),
+                    switches,
                 )
             )
         return found
@@ -322,9 +335,14 @@ def _attached(device: Device, built: set[str]) -> Device:
 
 
 def _plugged(node: Node, built: set[str]) -> Node:
-    if all(supply.pdu in built for supply in node.supplies):
+    """Without supplies and switches where what they name makes no sense in itself."""
+    if all(supply.pdu in built for supply in node.supplies) and built.issuperset(node.switches):
         return node
-    return replace(node, supplies=tuple(supply for supply in node.supplies if supply.pdu in built))
+    return replace(
+        node,
+        supplies=tuple(supply for supply in node.supplies if supply.pdu in built),
+        switches=tuple(name for name in node.switches if name in built),
+    )
 
 
 def _economics(row: EconomicsRow) -> Economics:

@@ -116,6 +116,18 @@ class Inventory:
             tuple(Supply(n + 1, pdus[n % len(pdus)].name) for n in range(max(1, node.psus))) if pdus else ()
         )
 
+    def switches_of(self, node: Node) -> tuple[str, ...]:
+        """Network switches that a node hangs on: as said, or those that stand in its rack."""
+        return node.switches or self._switches_in.get(node.rack, ())
+
+    @cached_property
+    def _switches_in(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for device in self.devices_with(Role.SWITCH):
+            if device.rack:
+                found.setdefault(device.rack, []).append(device.name)
+        return {rack: tuple(names) for rack, names in found.items()}
+
     def feed_of(self, device: Device) -> str:
         """Name of the utility intake that a power device hangs on; empty for other devices."""
         seen: set[str] = set()
@@ -172,6 +184,10 @@ class Inventory:
     def _touched_by(self, device: Device) -> tuple[Node, ...]:
         if device.role is Role.BMC:
             return (self.node[device.node],)
+        if device.role is Role.SWITCH:
+            return tuple(node for node in self.nodes if device.name in self.switches_of(node))
+        if device.role is Role.CRAH:
+            return _in_racks(self.nodes, {r.name for r in self.racks if r.air_handler == device.name})
         if device.role in _OF_THEIR_RACK and device.rack:
             return self.nodes_in_rack[device.rack]
         if device.loop:
@@ -197,7 +213,7 @@ class Inventory:
         raise KeyError(name)
 
 
-_OF_THEIR_RACK = (Role.MANIFOLD, Role.REAR_DOOR, Role.SWITCH, Role.POWER_SHELF)
+_OF_THEIR_RACK = (Role.MANIFOLD, Role.REAR_DOOR, Role.POWER_SHELF)
 """What serves the rack in which it stands, whatever loop it hangs on."""
 
 

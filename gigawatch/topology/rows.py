@@ -80,6 +80,7 @@ class RackRow(Strict):
     position_step: Annotated[int, Field(ge=0, le=100)] = 0
     """Places between one rack of a range and the next."""
     max_weight_kg: NotNegative = 0.0
+    air_handler: str = ""
 
 
 class NodeRow(Strict):
@@ -101,6 +102,7 @@ class NodeRow(Strict):
     kind: str = ""
     weight_kg: NotNegative = 0.0
     supplies: list[SupplyRow] = Field(default_factory=list)
+    switches: list[str] = Field(default_factory=list)
 
 
 class DeviceRow(Strict):

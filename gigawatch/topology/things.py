@@ -158,6 +158,8 @@ class Rack:
     """Place in its row, from 1; 0: not said."""
     max_weight_kg: float = 0.0
     """0: not said."""
+    air_handler: str = ""
+    """The air handler (fan wall) whose air reaches it; empty: not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,8 @@ class Node:
     weight_kg: float = 0.0
     supplies: tuple[Supply, ...] = ()
     """Where its power supplies are plugged in; empty: in turn into the PDUs of its rack."""
+    switches: tuple[str, ...] = ()
+    """The network switches that its ports go to; empty: those of its rack."""
 
 
 @dataclass(frozen=True, slots=True)

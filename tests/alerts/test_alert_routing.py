@@ -246,7 +246,9 @@ def failed_unit(site: str) -> dict[str, str]:
     return labels("CduFailed", "loop-1", site, loop="loop-1", device="cdu-1", hall="h1", feed="utility-a")
 
 
-def test_a_failed_coolant_unit_is_one_page_and_ends_as_one(stack: tuple[Listener, str]) -> None:
+def test_a_failed_coolant_unit_is_one_page_until_what_it_heated_has_had_time(
+    stack: tuple[Listener, str],
+) -> None:
     listener, url = stack
     slow = labels("CoolantFlowLow", "loop-1", "s1", loop="loop-1", hall="h1", feed="utility-a")
     alerts = [failed_unit("s1"), *hot_gpus("s1", "loop-1", "n1"), *hot_gpus("s1", "loop-1", "n2"), slow]
@@ -254,8 +256,20 @@ def test_a_failed_coolant_unit_is_one_page_and_ends_as_one(stack: tuple[Listener
     wait(lambda: listener.pages("s1"))
     time.sleep(2.5)
     assert [page["commonLabels"]["alertname"] for page in listener.pages("s1")] == ["CduFailed"]
-    post(url, alerts, ended=True)
+    # The unit is back; its GPUs are still hot.
+    after = labels("LoopHeatExplained", "loop-1", "s1", loop="loop-1")
+    post(url, [after])
+    post(url, [failed_unit("s1"), slow], ended=True)
     wait(lambda: any(page["status"] == "resolved" for page in listener.pages("s1")))
+    time.sleep(1.5)
+    assert {page["commonLabels"]["alertname"] for page in listener.pages("s1")} == {"CduFailed"}
+    # One of them stays hot: nothing explains that any more.
+    post(url, hot_gpus("s1", "loop-1", "n1")[1:] + hot_gpus("s1", "loop-1", "n2"), ended=True)
+    post(url, [after], ended=True)
+    wait(lambda: len({page["commonLabels"]["alertname"] for page in listener.pages("s1")}) == 2)
+    hot = [one for page in listener.pages("s1") for one in page["alerts"]
+           if (one["labels"]["alertname"], one["status"]) == ("GpuThermalSlowdown", "firing")]  # fmt: skip
+    assert [one["labels"]["place"] for one in hot] == ["n1/gpu0"]
 
 
 def test_gpus_of_another_loop_and_of_one_node(stack: tuple[Listener, str]) -> None:

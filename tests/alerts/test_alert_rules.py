@@ -146,6 +146,55 @@ def test_gpus_that_fail_together_are_seen_in_the_same_evaluation(generated: Path
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_heat_waits_for_minutes_after_the_cooling_is_back_and_then_pages(
+    generated: Path, tmp_path: Path
+) -> None:
+    """The unit stands for minutes. One GPU cools down with the loop, one stays hot: it has its own fault."""
+    node = 'aif_node_info{site="s1",node="n1",rack="r1",row="a",hall="h1",unit="4",loop="loop-1"}'
+    unit = 'aif_device_info{site="s1",device="cdu-1",role="cdu",hall="h1",feed="utility-a",loop="loop-1"}'
+    pump = 'aif_pump_running{site="s1",hall="h1",device="cdu-1",pump="p1"}'
+    margin = 'aif_gpu_temperature_margin_celsius{site="s1",rack="r1",node="n1",gpu="%d",uuid="U%d"}'
+    given = {node: "1x60", unit: "1x60", pump: "1x3 0x7 1x50",
+             margin % (0, 0): "20x5 2x12 25x50", margin % (1, 1): "20x5 2x60"}  # fmt: skip
+    heat = ["CduFailed", "GpuThermalSlowdown", "LoopHeatExplained"]
+    named = "|".join(heat)
+    firing = f'count by (alertname) (ALERTS{{alertstate="firing",alertname=~"{named}"}})'
+    # When, and how many of each fire; a GPU pages where the loop explains nothing any more.
+    seen = [
+        ("1m", (0, 0, 0)),
+        ("5m", (1, 2, 1)),
+        ("8m30s", (0, 2, 1)),
+        ("14m", (0, 1, 1)),
+        ("20m", (0, 1, 0)),
+    ]
+    asked = [
+        {
+            "expr": firing,
+            "eval_time": moment,
+            "exp_samples": [
+                {"labels": f'{{alertname="{name}"}}', "value": count}
+                for name, count in zip(heat, counts, strict=True)
+                if count
+            ],
+        }
+        for moment, counts in seen
+    ]
+    content = {
+        "rule_files": [str(generated / "tests" / "rules" / f"{name}.yml") for name in ("cooling", "gpu")],
+        "evaluation_interval": "30s",
+        "tests": [
+            {
+                "interval": "30s",
+                "input_series": [{"series": name, "values": values} for name, values in given.items()],
+                "promql_expr_test": asked,
+            }
+        ],
+    }
+    (tmp_path / "aftercare.yml").write_text(yaml.safe_dump(content))
+    done = promtool("test", "rules", tmp_path / "aftercare.yml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_texts_expand_when_an_alert_fires(generated: Path, tmp_path: Path) -> None:
     """promtool prints what it got where nothing was expected: the texts as a person would see them."""
     seen: set[str] = set()

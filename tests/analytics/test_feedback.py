@@ -257,6 +257,43 @@ def test_what_was_marked_outlives_the_process(site):
     assert told[findings.FEEDBACK_PRECISION, ("thermal_interface",)] == pytest.approx(0.8)
 
 
+def nobody_is_called_for(site: Site) -> set[tuple[str, str, str]]:
+    told = [r.labels for r in site.desk.readings() if r.metric is findings.KNOWN_GPU_INFO]
+    assert len(told) == len(set(told))
+    return {(cause, reason, f"{node}/gpu{index}") for cause, _, reason, _, node, index, _ in told}
+
+
+def test_the_gpus_of_a_mark_are_told_as_long_as_it_stands(site):
+    site.tick(gpu(3), gpu(9))
+    site.desk.mark(site.incidents.open[0].name, "known", until=site.now + 3 * DAY)
+    only = {("thermal_interface", "marked_known", "n0/gpu3")}
+    assert nobody_is_called_for(site) == only, "not of the other finding"
+    site.tick(seconds=100.0)
+    assert site.incidents.open == []
+    assert nobody_is_called_for(site) == only, "a trend may go on without its finding"
+    site.now += 3 * DAY
+    assert nobody_is_called_for(site) == set()
+
+
+def test_a_gpu_that_got_worse_since_it_was_marked_wrong_is_no_longer_told(site):
+    site.tick(gpu(3))
+    site.desk.mark(site.incidents.open[0].name, "wrong")
+    site.tick(gpu(3))
+    assert nobody_is_called_for(site) == {("thermal_interface", "marked_wrong", "n0/gpu3")}
+    site.tick(gpu(3, 0.86))
+    assert nobody_is_called_for(site) == set()
+
+
+def test_a_mark_of_a_node_is_one_of_its_gpus(site):
+    clogged = Suspicion("cold_plate", "node", "n1", "n1", tuple(range(8, 16)), 0.7, evidence=EVIDENCE)
+    site.tick(clogged)
+    site.desk.mark(site.incidents.open[0].name, "known")
+    wanted = {("cold_plate", "marked_known", f"n1/gpu{i}") for i in range(8)}
+    assert nobody_is_called_for(site) == wanted
+    site.tick(seconds=100.0)
+    assert nobody_is_called_for(site) == wanted
+
+
 # -- over HTTP
 
 

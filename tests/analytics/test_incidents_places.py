@@ -170,6 +170,35 @@ def test_supplies_that_fail_together_are_their_feed(plant):
     assert all(len(i.gpus) == 32 for i in engine.incidents.open)
 
 
+def test_racks_that_warm_together_are_their_fan_wall_and_links_that_err_together_their_switch(plant):
+    air = [{"rack": rack, "device": "crah-1"} for rack in ("r00", "r01")] + [
+        {"rack": "r02", "device": "crah-2"}
+    ]
+    ports = [{"node": name, "device": f"leaf-{name[-1]}"} for name in plant.names]
+    teller = Telltale()
+    engine = plant.engine(teller)
+    engine.incidents.surroundings = surroundings_from(INVENTORY["nodes"], (), (), air, ports)
+    warm = [of(plant, "rack", rack, "inlet_air") for rack in ("r00", "r01")]
+    err = [of(plant, "node", name, "link") for name in plant.names if name.endswith("n02")]
+    teller.tells = lambda _: [*warm, *err, of(plant, "node", "r00-n01", "link")]
+    plant.run(engine, 30)
+    assert kinds(engine.incidents.open) == [
+        ("inlet_air", "device", "crah-1"),
+        ("link", "node", "r00-n01"),
+        ("switch", "switch", "leaf-2"),
+    ]
+
+
+def test_switches_that_serve_the_same_nodes_cannot_be_told_apart(plant):
+    ports = [
+        {"node": name, "device": f"{name[:3]}-{rail}"} for name in plant.names for rail in ("a", "b", "c")
+    ]
+    found = surroundings_from((), (), (), (), ports)
+    assert found.above["node", "r01-n02"] == (("switch", "r01-a..r01-c"),)
+    found = surroundings_from((), (), (), (), [one for one in ports if not one["device"].endswith("c")])
+    assert found.above["node", "r01-n02"] == (("switch", "r01-a,r01-b"),)
+
+
 def test_one_supply_is_not_its_feed(plant):
     teller = Telltale()
     engine = plant.engine(teller)
@@ -342,6 +371,8 @@ def test_the_inventory_and_maintenance_are_read_from_prometheus():
     answers = {
         "node_info": [({"node": "n1", "rack": "r1", "row": "a", "hall": "h"}, 1.0)],
         "device_info": [({"device": "pdu-1", "role": "rack_pdu", "rack": "r1", "feed": "A"}, 1.0)],
+        "rack_air_info": [({"rack": "r1", "device": "crah-1"}, 1.0)],
+        "node_switch_info": [({"node": "n1", "device": "leaf-1"}, 1.0)],
         "maintenance": [({"scope": "gpu", "place": "n1/3", "reason": "paste"}, until)],
     }
 
@@ -360,7 +391,8 @@ def test_the_inventory_and_maintenance_are_read_from_prometheus():
     try:
         reader = Around(Prometheus(running.url, 10.0), lambda reason, _error: said.append(reason))
         found = reader.at(1_760_000_000.0)
-        assert found.above["rack", "r1"] == (("row", "a"), ("hall", "h"), ("feed", "A"))
+        assert found.above["rack", "r1"] == (("row", "a"), ("hall", "h"), ("feed", "A"), ("air", "crah-1"))
+        assert found.above["node", "n1"] == (("switch", "leaf-1"),)
         assert found.working(until - 1).keys() == {("gpu", "n1/gpu3")}
         assert found.working(until + 1) == {}
         assert reader.at(1_760_000_001.0) is found, "nothing is asked again so soon"

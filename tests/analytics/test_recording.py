@@ -9,6 +9,7 @@ import pytest
 from analytics.fleet import Level
 from analytics.recording import open_recording, ordering
 from analytics.recording.ordering import in_time_order
+from gigawatch.cli import main
 from gigawatch.errors import UserError
 
 START, STEP, GPUS, TICKS = 1_760_000_000.0, 60.0, 6, 40
@@ -214,3 +215,57 @@ def test_rows_in_time_order_are_never_torn(tmp_path, monkeypatch):
         assert (np.diff(block.seconds) >= 0).all()
         last, rows = block.seconds[-1], rows + len(block)
     assert rows == recording.rows
+
+
+SCENARIO = """\
+blueprint: starter
+seed: 7
+duration: 6m
+step: 10s
+faults:
+  - {kind: coolant-pump, start: 2m, severity: 1.0}
+  - {kind: psu-lost, target: r01-n01, start: 2m}
+  - {kind: ecc-storm, target: r01-n02/3, start: 2m, severity: 1.0}
+  - {kind: fan-failure, target: r01-n01, start: 2m, severity: 1.0}
+  - {kind: nvlink-errors, target: r01-n01/2, start: 2m, severity: 1.0}
+"""
+
+
+def test_a_simulated_recording_holds_what_detectors_of_parts_power_and_errors_look_at(tmp_path):
+    (tmp_path / "scenario.yaml").write_text(SCENARIO)
+    asked = ["--scenario", str(tmp_path / "scenario.yaml"), "--out", str(tmp_path / "data.csv")]
+    assert main(["simulate", *asked]) == 0
+    recording = open_recording(tmp_path / "data.csv")
+    ticks = list(recording.ticks())
+    first, last = ticks[5], ticks[-1]
+
+    def seen(tick, key, level):
+        return dict(zip(tick.fleet[level].keys, tick.value(key, level).tolist(), strict=True))
+
+    assert seen(first, "pumps_running", Level.LOOP) == {"loop-1": 2}
+    assert seen(last, "pumps_running", Level.LOOP) == {"loop-1": 1}
+    pump = [seen(tick, "pump_speed", Level.LOOP)["loop-1"] for tick in (first, last)]
+    assert 0.2 < pump[0] < pump[1] <= 1, "those that are left turn faster"
+    assert seen(first, "coolant_pressure", Level.LOOP)["loop-1"] > 1e4
+    power, least = (seen(first, key, Level.RACK)["r01"] for key in ("rack_power", "rack_side_power_least"))
+    assert 2 * least == pytest.approx(power, rel=0.1)
+    gpus = np.nansum(first.value("power", Level.GPU))
+    assert gpus < power < 3 * gpus
+    assert seen(first, "rack_sides_live", Level.RACK) == {"r01": 2}
+    assert seen(first, "rack_power_budget", Level.RACK) == {"r01": 30000}
+    assert seen(last, "supplies_failed", Level.NODE) == {"r01-n01": 1, "r01-n02": 0}
+    assert seen(last, "fan_speed_slowest", Level.NODE)["r01-n01"] == 0
+    assert seen(last, "fan_speed_slowest", Level.NODE)["r01-n02"] > 0.1
+    jobs = seen(first, "job_power", Level.JOB)
+    assert sum(jobs.values()) == pytest.approx(gpus, rel=0.01)
+    assert any(np.isfinite(value) for value in seen(first, "step_time", Level.JOB).values())
+    labels = last.fleet[Level.GPU].labels
+    places = [f"{node}/{gpu}" for node, gpu in zip(labels["node"], labels["gpu"], strict=True)]
+
+    def sick(key):
+        rose = last.value(key, Level.GPU) > np.nan_to_num(first.value(key, Level.GPU))
+        return {places[row] for row in np.flatnonzero(rose)}
+
+    assert sick("xid_memory") | sick("xid_contained") == sick("remap_pending") == {"r01-n02/3"}
+    assert sick("nvlink_errors") == {"r01-n01/2"}
+    assert sick("xid_lost") == set()

@@ -42,7 +42,7 @@ def history(tmp_path, make_plant):
     frames = []
     for i, tick in enumerate(plant.ticks(520)):
         plant.factor[2] = 1.9 if i * plant.step > 250 else 1.0
-        values = {columns[k]: v.copy() for k, v in tick.values.items() if k in columns}  # noqa: PD011
+        values = {columns[k]: v.copy() for k, v in tick.values.items() if k in columns}  # noqa: PD011 - a dict
         frames.append(
             pd.DataFrame(
                 {"timestamp": tick.now, **labels, **values, "coolant_supply_temperature_celsius": 30.0}

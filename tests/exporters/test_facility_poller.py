@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -227,7 +227,7 @@ class Odd(LineDriver):
         if self.how == "letters":
             found.readings.append(Reading(facility.POWER_ACTIVE, ("A", "inlet", "\udcff"), 1.0))
         if self.how == "text":
-            found.readings.append(Reading(facility.POWER_ACTIVE, ("A", "inlet", "x"), "1"))  # type: ignore[arg-type]
+            found.readings.append(Reading(facility.POWER_ACTIVE, ("A", "inlet", "x"), "1"))
         while self.how == "deaf":
             try:
                 await asyncio.sleep(30)
@@ -360,7 +360,8 @@ def test_nothing_accumulates_over_many_failures(peers: LineDevices, run: Callabl
 
     def state() -> tuple[int, int, int]:
         gc.collect()
-        return len(asyncio.all_tasks(loop)), len(os.listdir("/proc/self/fd")), len(gc.get_objects())  # noqa: PTH208
+        handles = len(list(Path("/proc/self/fd").iterdir()))
+        return len(asyncio.all_tasks(loop)), handles, len(gc.get_objects())
 
     until(lambda: stack.errors("leak-1", "malformed") >= 8)
     tasks, files, objects = state()

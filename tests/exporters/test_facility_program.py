@@ -206,7 +206,7 @@ def test_a_page_for_each_device_with_endpoints_and_none_for_others(program: Prog
     identity = {dict(labels)["vendor"] for name, labels in page if name == polling.HARDWARE_INFO.name}
     assert identity == {"Acme"}
     lint = subprocess.run(
-        ["promtool", "check", "metrics"], input=running.poller.pages.page("pdu").text,  # type: ignore[union-attr]
+        ["promtool", "check", "metrics"], input=running.poller.pages.page("pdu").text,
         capture_output=True, timeout=30,
     )  # fmt: skip
     assert lint.returncode == 0, lint.stdout + lint.stderr

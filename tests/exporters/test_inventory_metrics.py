@@ -77,6 +77,24 @@ def test_paths_of_power_and_heat() -> None:
     assert ("leak-hall-1", "rope-04", "floor under r07 and r08, along the pipes", "r07, r08") in zones
 
 
+def test_switches_of_nodes_and_air_of_racks_are_told_where_they_are_known() -> None:
+    inventory = blueprint("starter")
+    switches = ("switch-r01-1", "switch-r01-2")
+    rack = {(node, switch): 1.0 for node in ("r01-n01", "r01-n02") for switch in switches}
+    assert rows(inventory, site.NODE_SWITCH_INFO) == rack, "those of its rack, where a node does not say"
+    assert rows(inventory, site.RACK_AIR_INFO) == {}, "nothing is guessed"
+    first, second = inventory.nodes
+    said = replace(
+        inventory,
+        nodes=(replace(first, switches=("switch-r01-2",)), second),
+        racks=tuple(replace(one, air_handler="crah-1") for one in inventory.racks),
+    )
+    assert rows(said, site.NODE_SWITCH_INFO) == {
+        pair: 1.0 for pair in rack if pair != ("r01-n01", "switch-r01-1")
+    }
+    assert rows(said, site.RACK_AIR_INFO) == {("r01", "crah-1", "hall-1"): 1.0}
+
+
 def test_nodes_that_do_not_say_are_plugged_in_in_turn() -> None:
     inventory = blueprint("starter")
     inventory = replace(inventory, nodes=tuple(replace(n, supplies=(), psus=3) for n in inventory.nodes))

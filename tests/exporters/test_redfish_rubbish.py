@@ -196,6 +196,6 @@ def test_a_list_without_end(server: RedfishServer) -> None:
     assert series(first)["power_active_watts{A,inlet,}"] == 6438.0
 
     def outlets_in(polled: Polled | PollError) -> int:
-        return sum("outlet_state" in name and ",on}" in name for name in series(polled))  # type: ignore[arg-type]
+        return sum("outlet_state" in name and ",on}" in name for name in series(polled))
 
     assert 150 < outlets_in(first) <= MOST_GETS < outlets_in(second) < outlets_in(third) <= 512

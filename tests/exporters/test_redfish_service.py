@@ -246,7 +246,7 @@ def test_no_address() -> None:
 )  # fmt: skip
 def test_answers_that_are_none(server: RedfishServer, answer: object, expected: Reason) -> None:
     async def behave(request: web.Request) -> web.Response | None:
-        return answer() if request.path == CDU else None  # type: ignore[operator]
+        return answer() if request.path == CDU else None
 
     server.behave = behave
     assert reason(server.url) is expected

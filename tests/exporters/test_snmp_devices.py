@@ -216,7 +216,7 @@ def test_device_is_looked_over_once_and_again_after_a_surprise() -> None:
     now = [1000.0]
 
     async def connect(*where: object) -> Changing:
-        return Changing(await GufoClient.connect(*where), hidden, asked)  # type: ignore[arg-type]
+        return Changing(await GufoClient.connect(*where), hidden, asked)
 
     async def story() -> list[tuple[bool, list[int], dict[str, int]]]:
         driver = SnmpDriver(
@@ -254,7 +254,7 @@ def test_restarted_agent_is_looked_over_again() -> None:
             return {**found, UP_TIME: up[0]} if UP_TIME in oids else found
 
     async def connect(*where: object) -> Changing:
-        return Restarting(await GufoClient.connect(*where), set(), asked)  # type: ignore[arg-type]
+        return Restarting(await GufoClient.connect(*where), set(), asked)
 
     async def story() -> list[int]:
         one = wiring(recordings(), Secret(password="vertiv-power"), clock=lambda: now[0])

@@ -93,7 +93,7 @@ def test_blast_radius_follows_power_and_coolant(tmp_path: Path) -> None:
             "cooling: liquid",
             "cooling: liquid, colour: red",
             "racks[0].colour",
-            "known here: cooling, cooling_watts, hall",
+            "known here: air_handler, cooling, cooling_watts",
         ),
         ('rack: "r{1}", unit', 'rack: "x{1}", unit', "nodes[0].rack", "does not exist"),
         ("loop: loop-1}\ndevices", "loop: lop-1}\ndevices", "nodes[0].loop", "did you mean loop-1?"),

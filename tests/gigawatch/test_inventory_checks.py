@@ -172,6 +172,11 @@ CONTRADICTIONS: list[tuple[str, str, str, dict[str, Any], str, str]] = [
     ("devices", "chiller-[1-2]", "spare", 2, "devices[3].spare", "has 2 members"),
     ("devices", "leaf", "spare", 1, "devices[5].spare", "without a group"),
     ("devices", "leaf", "group", "chillers", "devices[5].group", "as of 'chiller-1'"),
+    ("racks", "r[1-2]", "air_handler", "crah-9", "racks[0].air_handler", "names the device 'crah-9'"),
+    ("racks", "r[1-2]", "air_handler", "chiller-1", "racks[0].air_handler", "the role crah"),
+    ("racks", "r[1-2]", "air_handler", "wall", "racks[0].air_handler", "'wall' in attic, and the rack"),
+    ("nodes", "r[1-2]-n[1-2]", "switches", ["leaf", "spine"], "nodes[0].switches[1]", "does not exist"),
+    ("nodes", "r[1-2]-n[1-2]", "switches", ["leaf", "panel"], "nodes[0].switches[1]", "the role switch"),
     ("reservations", "soon", "until", "2027-02-30", "reservations[0].until", "a date such as"),
     ("reservations", "soon", "rack", "r9", "reservations[0].rack", "does not exist"),
     ("devices", "leaf", "loop", "{1:*}", "devices[5].loop", "allowed: {1}, {1:d}, {1:+100}"),
@@ -195,6 +200,8 @@ def test_each_contradiction_is_told_with_its_field(
     if says.startswith("allowed: {1}"):
         row(data, section, name)["name"] = "leaf-[1-1]"
         name = "leaf-[1-1]"
+    if value == "wall":
+        data["devices"].append({"name": "wall", "role": "crah", "hall": "attic"})
     row(data, section, name)[field] = value
     errors = examined(data).errors
     assert any(one.field == at and says in str(one) for one in errors), [str(one) for one in errors]
@@ -385,3 +392,22 @@ def test_a_manifold_touches_its_rack_and_supplies_go_in_turn_by_default() -> Non
     assert [supply.pdu for supply in plain.supplies_of(plain.node["r1-n1"])] == ["pdu-r1-a", "pdu-r1-b"]
     assert plain.side_of(plain.device["leaf"]) == "A"
     assert plain.devices_with(Role.SWITCH)[0].name == "leaf"
+
+
+def test_a_switch_touches_the_nodes_that_name_it_and_an_air_handler_its_racks(tmp_path: Path) -> None:
+    data = site()
+    data["devices"] += [
+        {"name": "rail-[1-2]", "role": "switch"},
+        {"name": "wall-[1-2]", "role": "crah", "hall": "hall", "cooled_by": ["chiller-1"]},
+    ]
+    row(data, "nodes", "r[1-2]-n[1-2]")["switches"] = ["rail-{2}"]
+    row(data, "racks", "r[1-2]")["air_handler"] = "wall-{1}"
+    inventory = examined(data).accept()
+    assert [node.name for node in inventory.blast_radius("rail-2")] == ["r1-n2", "r2-n2"]
+    assert inventory.blast_radius("leaf") == (), "the nodes of its rack say that they hang on others"
+    assert [node.name for node in inventory.blast_radius("wall-1")] == ["r1-n1", "r1-n2"]
+    (tmp_path / "again.yaml").write_text(to_yaml(inventory))
+    again = load_inventory(tmp_path / "again.yaml")
+    assert (again.nodes, again.racks) == (inventory.nodes, inventory.racks)
+    row(data, "nodes", "r[1-2]-n[1-2]")["switches"] = []
+    assert [node.name for node in examined(data).accept().blast_radius("leaf")] == ["r1-n1", "r1-n2"]

@@ -51,10 +51,15 @@ class Prometheus:
         self._process.wait(20)
         self._log.close()
 
+    @property
+    def url(self) -> str:
+        """Where its API is."""
+        return f"http://127.0.0.1:{self._port}"
+
     def query(self, expression: str) -> list[Sample]:
         """Labels and value of each series of an instant vector."""
         text = urllib.parse.urlencode({"query": expression})
-        address = f"http://127.0.0.1:{self._port}/api/v1/query?{text}"
+        address = f"{self.url}/api/v1/query?{text}"
         try:
             with urllib.request.urlopen(address, timeout=20) as answer:
                 rows: list[Any] = json.load(answer)["data"]["result"]

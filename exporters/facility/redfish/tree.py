@@ -156,7 +156,7 @@ class Tree:
 
     def plant(self, root: Page) -> None:
         """Begin anew with another root."""
-        self.__init__()  # type: ignore[misc]
+        self.__init__()  # type: ignore[misc] # all fields as at first; nobody inherits from it
         self.root = root
         self.pages[root.uri] = root
 

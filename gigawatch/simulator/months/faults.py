@@ -116,8 +116,8 @@ def _rack_event(plant: Months, rng: np.random.Generator, rack: int) -> Trouble:
 
 
 def factor(trouble: Trouble, now: float, rise: Array) -> Array:
-    """By how much the resistance of the GPUs it hits is multiplied now; `rise` is their rise at full load,
-    K."""
+    """By how much the resistance of the GPUs it hits is multiplied now; `rise` is theirs at full load
+    in kelvin."""
     t = now - trouble.start
     if t < 0 or now >= trouble.end:
         return np.ones(rise.shape)

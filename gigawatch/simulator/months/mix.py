@@ -1,9 +1,8 @@
 """What a fleet of the generator is like: ranges that every plant draws its own constants from.
 
-No two seeds give the same plant: thermal resistance, lag, inlet, noise, slowdown temperature, quantisation
-and
-the share of every trouble are drawn anew per plant, most of them per GPU as well. A detector that does well
-here has not learned one set of constants.
+No two seeds give the same plant: thermal resistance, lag, inlet, noise, slowdown temperature,
+quantisation and the share of every trouble are drawn anew per plant, most of them per GPU as well. A detector
+that does well here has not learned one set of constants.
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ class Run:
         self._gap = float(self._rng.uniform(*plant.mix.gaps))
         self._drift = np.zeros(plant.racks)
         self._cap = np.ones(plant.gpus)
+        self._throttled_at = np.full(plant.gpus, np.inf)
 
     def blocks(self, moments: int = 1440) -> Iterator[Block]:
         """All moments in order, `moments` at a time."""
@@ -88,7 +89,7 @@ class Run:
         keep = np.exp(-plant.step / plant.tau)
         self._temperature = target + keep * (self._temperature - target)
         self._control_fans()
-        self._fail(now, acting)
+        self._fail(now, acting, inlet)
         return self._seen(now, power, air, flow)
 
     def _watts(self, share: Array) -> Array:
@@ -115,20 +116,31 @@ class Run:
         wanted = np.clip(0.35 + (hottest - 40) / 45 * plant.fan_target, 0.35, 1.0)
         self._fan += (1 - np.exp(-plant.step / FAN_LAG)) * (wanted - self._fan)
 
-    def _fail(self, now: float, acting: list[Trouble]) -> None:
+    def _fail(self, now: float, acting: list[Trouble], inlet: Array) -> None:
+        """Slow down what is too hot, and note which troubles did it.
+
+        Only GPUs count that had not throttled before the trouble began and would not now without it: a rack
+        whose air warms by 3 K has not made a GPU throttle whose paste failed days ago.
+        """
         plant = self.plant
         there = (now >= plant.begins) & (now < plant.ends)
         # The driver slows the GPU down by what its own sensor says, and holds it there.
-        hot = (self._temperature + plant.offset >= plant.slowdown) & there
+        over = self._temperature + plant.offset - plant.slowdown
+        hot = (over >= 0) & there
         self._cap = np.clip(self._cap * np.where(hot, 0.8, 1.1), 0.2, 1.0)
-        if hot.any():
-            for trouble in acting:
-                if (
-                    trouble.failure != trouble.failure
-                    and (hot & trouble.hit).any()
-                    and trouble.kind != "update"
-                ):
+        if not hot.any():
+            return
+        for trouble in acting:
+            if trouble.failure == trouble.failure or trouble.kind == "update":
+                continue
+            mine = hot & trouble.hit & (self._throttled_at >= trouble.start)
+            if mine.any():
+                full = (plant.resistance * plant.limit)[mine]
+                share = 1 - 1 / factor(trouble, now, full)
+                added = share * (self._temperature - inlet)[mine] + warmer(trouble, now)
+                if (added > over[mine]).any():
                     trouble.failure = now
+        self._throttled_at = np.where(hot, np.minimum(self._throttled_at, now), self._throttled_at)
 
     def _seen(self, now: float, power: Array, air: Array, flow: Array) -> dict[str, Array]:
         """What is written down: with sensors' errors, steps and gaps."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gigawatch.topology.checks.finding import Finding, error, note, warning
 from gigawatch.topology.checks.power import circles
-from gigawatch.topology.model import Device, Inventory, Role
+from gigawatch.topology.model import Device, Inventory, Rack, Role
 
 COOLING = (
     Role.CHILLER, Role.CDU, Role.CRAH, Role.DRY_COOLER, Role.COOLING_TOWER, Role.REAR_DOOR, Role.MANIFOLD,
@@ -32,12 +32,27 @@ def contradictions(inventory: Inventory) -> Iterator[Finding]:
                 yield error("cooler", "devices", device.name, ("cooled_by", index),
                             f"names '{other}', a {role}, which carries no heat away",
                             f"allowed are devices of the roles {', '.join(COOLING)}")  # fmt: skip
+    for rack in inventory.racks:
+        yield from _air(inventory, rack)
     for node in inventory.nodes:
         if node.loop and node.rack not in inventory.loop[node.loop].racks:
             yield error("loop-rack", "nodes", node.name, ("loop",),
                         f"is '{node.loop}', which does not serve rack '{node.rack}'",
                         "add the rack to the loop's racks")  # fmt: skip
     yield from _groups(inventory)
+
+
+def _air(inventory: Inventory, rack: Rack) -> Iterator[Finding]:
+    if not rack.air_handler:
+        return
+    handler, at = inventory.device[rack.air_handler], ("air_handler",)
+    if handler.role is not Role.CRAH:
+        yield error("air-handler", "racks", rack.name, at, f"names '{handler.name}', a {handler.role}",
+                    f"allowed are devices of the role {Role.CRAH}")  # fmt: skip
+    elif handler.hall and handler.hall != rack.hall:
+        yield error("air-handler", "racks", rack.name, at,
+                    f"is '{handler.name}' in {handler.hall}, and the rack stands in {rack.hall}",
+                    "name one of its hall")  # fmt: skip
 
 
 def remarks(inventory: Inventory) -> Iterator[Finding]:

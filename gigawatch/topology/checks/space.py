@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from gigawatch.topology.checks.finding import Finding, error, note, today, warning
-from gigawatch.topology.model import Device, Inventory, Node
+from gigawatch.topology.model import Device, Inventory, Node, Role
 from gigawatch.topology.slots import Slot, in_force, parse_date, slots, taken_units
 
 
@@ -15,6 +15,7 @@ def contradictions(inventory: Inventory) -> Iterator[Finding]:
     yield from _heights(inventory)
     yield from _overlaps(inventory)
     yield from _rows(inventory)
+    yield from _switches(inventory)
     for reservation in inventory.reservations:
         if reservation.until and parse_date(reservation.until) is None:
             yield error(
@@ -25,6 +26,15 @@ def contradictions(inventory: Inventory) -> Iterator[Finding]:
                 f"is '{reservation.until[:40]}'",
                 "allowed: a date such as 2027-03-31",
             )
+
+
+def _switches(inventory: Inventory) -> Iterator[Finding]:
+    for node in inventory.nodes:
+        for index, name in enumerate(node.switches):
+            role = inventory.device[name].role
+            if role is not Role.SWITCH:
+                yield error("switch", "nodes", node.name, ("switches", index), f"names '{name}', a {role}",
+                            f"allowed are devices of the role {Role.SWITCH}")  # fmt: skip
 
 
 def remarks(inventory: Inventory) -> Iterator[Finding]:

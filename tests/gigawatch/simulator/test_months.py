@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gigawatch.errors import UserError
+from gigawatch.simulator.months.faults import Trouble
 from gigawatch.simulator.months.fleet import populate
 from gigawatch.simulator.months.mix import MIXES
 from gigawatch.simulator.months.run import COLUMNS, Run
@@ -52,6 +53,25 @@ def test_the_failure_time_is_when_the_gpu_first_reaches_its_slowdown_temperature
         seen = columns[TEMPERATURE][: int(t.failure / run.plant.step) - 1, row]
         assert np.nanmax(seen) <= run.plant.slowdown[row] + run.plant.quantum
         assert t.start < t.failure <= t.end
+
+
+def test_only_what_makes_a_gpu_throttle_that_did_not_before_is_told_as_its_failure():
+    plant = populate(MIXES["healthy"], 32, 4, 300.0, 1)
+    run, sick, everywhere = Run(plant), np.arange(32) == 0, np.ones(32, bool)
+    wear = Trouble("thermal-interface", plant.uuid[0], sick, 0.0, plant.span, 2.0)
+    rack = int(plant.rack[0])
+    here = plant.rack == rack
+    day = 86400.0
+    mild = Trouble("inlet-temperature", "rack", here, 2 * day, 3 * day, 3.0, rack=rack)
+    torrid = Trouble("inlet-temperature", "rack", here, 3.2 * day, 4 * day, 80.0, rack=rack)
+    update = Trouble("update", "", everywhere, 0.5 * day, np.inf, 0.01, known=False)
+    run.troubles = [wear, mild, torrid, update]
+    for _ in run.blocks():
+        pass
+    assert 0 < wear.failure < mild.start
+    assert np.isnan(mild.failure)
+    assert torrid.start < torrid.failure < torrid.end
+    assert np.isnan(update.failure)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

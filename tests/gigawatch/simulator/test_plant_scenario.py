@@ -17,11 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigawatch.catalogue import by_name, own
+from gigawatch.catalogue import all_metrics, own
 from gigawatch.cli import main
 from gigawatch.errors import UserError
+from gigawatch.simulator.columns import METRICS
 from gigawatch.simulator.jobs import expand, parse_jobs
-from gigawatch.simulator.record import METRICS, TRUTH
+from gigawatch.simulator.record import TRUTH
 from gigawatch.simulator.scenario import load_scenario
 from gigawatch.simulator.view import open_view
 from gigawatch.topology import blueprint
@@ -75,10 +76,11 @@ def test_a_scenario_gives_data_and_truth(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_metric_columns_are_named_as_in_the_catalogue() -> None:
-    own_names = {"gpu_memory_temperature_celsius", "inlet_temperature_celsius"}
-    for column in METRICS:
-        if column not in own_names:
-            assert by_name(f"aif_{column}")
+    known = {metric.key for metric in all_metrics()}
+    signals = pytest.importorskip("analytics.signals").SIGNALS
+    own_names = {signal.column for signal in signals}
+    assert set(METRICS) <= known | own_names, "others are never read"
+    assert len(METRICS) == len(set(METRICS))
 
 
 def test_one_seed_gives_the_same_bytes(tmp_path: Path) -> None:
