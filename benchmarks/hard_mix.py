@@ -3,9 +3,7 @@
     python benchmarks/hard_mix.py --mix hard --gpus 128 --days 40 --seeds 1 2 3
 
 Plants come from `gigawatch simulate --mix` and go to the detectors tick by tick, without a file in between.
-Every
-seed is another plant with other constants; mix `other` draws them from wider ranges that nothing was tuned
-on.
+Every seed is another plant with other constants; mix `other` draws them from wider ranges.
 """
 
 from __future__ import annotations
@@ -34,14 +32,14 @@ SHARED = ("supply-drift", "inlet-temperature", "flow-loss")
 
 @dataclass
 class Told:
-    """An incident as it was first told, and every forecast after."""
+    """An incident as it was first told, and every forecast after: when it was made, seconds, bounds."""
 
     entity: str
     cause: str
     opened: float
     gpus: set[str]
     seen: float = 0.0
-    etas: list[tuple[float, float]] = field(default_factory=list)
+    etas: list[tuple[float, float, float, float]] = field(default_factory=list)
 
 
 def enrol(plant: Months) -> Fleet:
@@ -113,7 +111,8 @@ def play(plant: Months, names: list[str] | None) -> tuple[list[Told], list[Troub
                 told[name].seen = tick.now
                 told[name].gpus.update(incident.gpus)
                 if incident.eta is not None:
-                    told[name].etas.append((tick.now, incident.eta))
+                    low, high = (v if v is not None else np.nan for v in (incident.earliest, incident.latest))
+                    told[name].etas.append((tick.now, incident.eta, low, high))
         spent += time.process_time() - began
     for trouble in run.troubles:
         trouble.start += plant.start
@@ -130,13 +129,20 @@ def matches(told: Told, trouble: Trouble, gpus: set[str]) -> bool:
     return told.entity == trouble.entity or (both > 0 and 2 * both >= min(len(told.gpus), len(gpus)))
 
 
+def standing(told: list[Told], at: float) -> tuple[float, float, float, float] | None:
+    """The forecast that stood at a moment; None if there was none."""
+    return max((eta for t in told for eta in t.etas if at - 12 * 3600 <= eta[0] <= at), default=None)
+
+
 def eta_error(told: list[Told], at: float, failure: float) -> float | None:
     """Signed relative error of the forecast that stood at a moment; None if there was none."""
-    standing = [(when, eta) for t in told for when, eta in t.etas if at - 12 * 3600 <= when <= at]
-    if not standing:
-        return None
-    when, eta = max(standing)
-    return (when + eta - failure) / (failure - at)
+    found = standing(told, at)
+    return None if found is None else (found[0] + found[1] - failure) / (failure - at)
+
+
+def holds(eta: tuple[float, float, float, float] | None, failure: float) -> bool | None:
+    """Whether a forecast's 90 % interval held the truth; None without a forecast."""
+    return None if eta is None else bool(eta[0] + eta[2] <= failure <= eta[0] + eta[3])
 
 
 def judge(told: list[Told], troubles: list[Trouble], plant: Months) -> dict:
@@ -155,9 +161,14 @@ def judge(told: list[Told], troubles: list[Trouble], plant: Months) -> dict:
             "before": fails and first is not None and first < trouble.failure, "rate": trouble.rate,
             "lead": trouble.failure - first if fails and first is not None else None,
             "span": trouble.failure - trouble.start if fails else None, "half_call": None, "half_fault": None,
+            "half_call_held": None, "held": None,
         }  # fmt: skip
         if row["before"]:
-            row["half_call"] = eta_error(mine, 0.5 * (first + trouble.failure), trouble.failure)
+            middle = 0.5 * (first + trouble.failure)
+            row["half_call"] = eta_error(mine, middle, trouble.failure)
+            row["half_call_held"] = holds(standing(mine, middle), trouble.failure)
+            every = [holds(eta, trouble.failure) for t in mine for eta in t.etas if eta[0] < trouble.failure]
+            row["held"] = sum(every) / len(every) if every else None
             row["half_fault"] = eta_error(mine, 0.5 * (trouble.start + trouble.failure), trouble.failure)
         classes[trouble.kind].append(row)
     false = [t for t in told if id(t) not in explained]
@@ -173,6 +184,9 @@ def summary(rows: list[dict]) -> dict:
     failing = [row for row in rows if row["fails"]]
     leads = [row["lead"] if row["before"] else 0.0 for row in failing]
     calls = [row["half_call"] for row in failing]
+    held, always = (
+        [float(row[name]) for row in failing if row[name] is not None] for name in ("half_call_held", "held")
+    )
     return {
         "events": len(rows),
         "found": sum(row["found"] for row in rows),
@@ -190,6 +204,8 @@ def summary(rows: list[dict]) -> dict:
         "eta_error_half_of_fault": figure(
             [None if row["half_fault"] is None else abs(row["half_fault"]) for row in failing]
         ),
+        "interval_held_half_of_call": round(float(np.mean(held)), 4) if held else None,
+        "interval_held_always": round(float(np.mean(always)), 4) if always else None,
         "incidents_per_event": round(
             sum(r["incidents"] for r in rows) / max(1, sum(r["found"] for r in rows)), 2
         ),

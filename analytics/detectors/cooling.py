@@ -1,30 +1,35 @@
 """What many GPUs share: coolant flow, coolant supply, inlet air, each against its own recent past.
 
-One loop that loses flow is one finding here, however many GPUs get warmer.
+One loop that loses flow is one finding here, however many GPUs get warmer. Supplies and inlets are judged
+against what is usual at the time of day (`cooling_usual.py`), more sharply where GPUs would throttle at their
+usual peaks; where no sensor tells, by what the GPUs of all nodes there have in common (`cooling_gpus.py`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from analytics.detectors.base import Detector, Evidence, Rival, Scores, Suspicion, Verdict
-from analytics.fleet import IDENTITY, Level, Tick
-from analytics.fleet.columns import Bools, Columns, Floats, Ints
-from analytics.jit import compiled
-from analytics.signals import FLOW, INLET, POWER, SUPPLY, Signal
-from gigawatch.catalogue import Unit
+from analytics.detectors import cooling_gpus as own
+from analytics.detectors import cooling_usual as usual
+from analytics.detectors.base import Detector, Scores, Verdict
+from analytics.detectors.cooling_flow import Flow
+from analytics.detectors.cooling_words import Seen, suspicions
+from analytics.detectors.thermal_groups import Topology, low_medians, low_quartiles, topology
+from analytics.fleet import Fleet, Level, Tick
+from analytics.fleet.columns import Columns, Floats
+from analytics.fleet.named import Named
+from analytics.signals import INLET, MARGIN, POWER, SUPPLY, TEMPERATURE
 
-MEMORY = 7200.0
-WARM_UP = 60.0
-GAP = 900.0
-HOLD = 10.0
-"""Seconds that a deviation must last."""
-FLOW_LOSS = 0.15
-"""Share of the usual flow whose loss is abnormal while the load has not fallen."""
-SUPPLY_RISE, INLET_RISE = 3.0, 5.0
-"""Kelvin."""
-LASTING = 86400.0
-"""Seconds in which a deviation that lasts becomes usual."""
+SENSED_FOR = 86400.0
+"""Seconds for which a sensor that fell silent is waited for before the GPUs stand in for it."""
+GAP = 3 * 3600.0
+"""Seconds for which an alarm of something that sends nothing stands."""
+FRESH = 900.0
+"""Seconds for which that of a node stands whose rack is not warm."""
+WEATHER = 2.0
+"""Kelvin that all of a kind may be above their usual together without it being anybody's fault."""
+LEAST_OF_KIND = 4
+LAG_OWN = 2 * 86400.0
 
 
 class Cooling(Detector):
@@ -34,158 +39,124 @@ class Cooling(Detector):
 
     def __init__(self) -> None:
         super().__init__()
-        spec: dict[str, tuple[int, ...]] = {"usual": (), "load": (), "age": (), "last": (), "held": ()}
-        self._watched: tuple[tuple[Signal, float, Columns], ...] = tuple(
-            (signal, limit, self.table(signal.key, signal.level, Columns(spec)))
-            for signal, limit in ((FLOW, -FLOW_LOSS), (SUPPLY, SUPPLY_RISE), (INLET, INLET_RISE))
+        self._flow = Flow(self.table("coolant_flow", Level.LOOP, Flow.columns()))
+        self._sensors = tuple(
+            (signal, *self._watched(signal.key, signal.level)) for signal in (SUPPLY, INLET)
         )
-        self._rows: dict[Level, tuple[Ints, int, Ints]] = {}
+        self._shared = self._watched("shared", Level.NODE)
+        self._nodes = self.table("nodes", Level.NODE, Columns(dict.fromkeys(("heard", "hour", "days"), ())))
+        self._gpus = self.table("gpus", Level.GPU, Columns({"s": (own.SIZE,)}, dtype=np.float32))
+        self._clock = self.table("clock", Level.GPU, Columns(dict.fromkeys(("last", "looked", "block"), ())))
+        self._top: Topology | None = None
+        self._node_rows, self._loop_rows = Named(), Named()
+
+    def _watched(self, key: str, level: Level) -> tuple[Columns, Columns]:
+        state = self.table(key, level, Columns({"s": (usual.SIZE,)}, dtype=np.float32))
+        return state, self.table(f"{key}_times", level, Columns({"last": (), "began": ()}))
+
+    def enrol(self, fleet: Fleet) -> None:
+        known = len(self._gpus)
+        super().enrol(fleet)
+        if len(self._gpus) > known:
+            s = self._gpus["s"]
+            s[own.HOT, known:] = s[own.HOT_BEFORE, known:] = -300.0
+            s[own.LIMIT, known:] = np.nan
 
     def observe(self, tick: Tick) -> Verdict:
         verdict = Verdict()
-        power = np.asarray(tick.value(POWER.key, Level.GPU), np.float64)
-        for signal, limit, columns in self._watched:
-            n = len(columns)
-            score, share = np.full(n, np.nan), np.zeros(n)
+        self._flow.look(tick, verdict)
+        for signal, state, times in self._sensors:
+            s = state["s"]
             values = np.asarray(tick.value(signal.key, signal.level), np.float64)
-            load = np.zeros(n)
-            if signal is FLOW and n:
-                _total(power, self._owner_rows(tick, signal.level), load)
-            c = columns
-            _watch(
-                tick.now, values, load, limit, signal is FLOW,
-                c["usual"], c["load"], c["age"], c["last"], c["held"], score, share,
-            )  # fmt: skip
-            verdict.scores.append(Scores(signal.key, signal.level, score))
-            alarm = (c["held"] >= HOLD) & np.isfinite(score)
-            if alarm.any():
-                verdict.suspicions += _suspicions(tick, signal, score, alarm, values, c)
+            usual.track(
+                tick.now, values, _weather(s, times["last"], tick.now), s, times["last"], times["began"]
+            )
+            share = np.where(np.isfinite(values) & (s[usual.AGE] >= usual.WARM_UP), s[usual.SHARE], np.nan)
+            verdict.scores.append(Scores(signal.key, signal.level, share**2 / (share**2 + 1.0)))
+        self._look_at_gpus(tick)
+        seen = self._seen(tick)
+        if any((one.s[usual.WARM_FOR] > 0).any() for one in seen):
+            g = self._gpus["s"]
+            verdict.suspicions += suspicions(tick, seen, own.room(g), g[own.LIMIT] - g[own.CORE])
         return verdict
 
-    def _owner_rows(self, tick: Tick, level: Level) -> Ints:
-        """Row of the thing of `level` that each GPU belongs to, -1 where none is known."""
-        codes, names = tick.fleet[Level.GPU].codes(IDENTITY[level])
-        owners = tick.fleet[level]
-        known = self._rows.get(level)
-        if known is None or known[0] is not codes or known[1] != len(owners):
-            found = [owners.find(name) for name in names]
-            by_code = np.array([-1 if row is None else row for row in found] + [-1], np.intp)
-            known = self._rows[level] = (codes, len(owners), by_code[codes])
-        return known[2]
+    def _look_at_gpus(self, tick: Tick) -> None:
+        """Now and then: what the GPUs of each loop or rack have in common, per node."""
+        clock, now = self._clock, tick.now
+        looked = float(clock["looked"].max(initial=0.0))
+        if not len(clock) or now - looked < own.EVERY:
+            return
+        clock["looked"] = now
+        g = self._gpus["s"]
+        block, before = np.floor(now / own.BLOCK), float(clock["block"].max())
+        clock["block"] = block
+        if block > before > 0:
+            g[own.HOT_BEFORE] = g[own.HOT]
+            g[own.HOT] = -300.0
+        top = self._top = topology(tick.fleet, self._top)
+        power, core, margin = (
+            np.asarray(tick.value(signal.key, Level.GPU), np.float64)
+            for signal in (POWER, TEMPERATURE, MARGIN)
+        )
+        codes, names = tick.fleet[Level.GPU].codes("node")
+        rows = np.append(self._node_rows.rows(names, tick.fleet[Level.NODE]), -1)[codes]
+        warmer, shifted = (np.append(part, 0.0)[rows] for part in self._warmer(tick))
+        residual = np.full(len(power), np.nan)
+        own.look(now, power, core, margin, warmer, shifted, g, clock["last"], residual)
+        node, _ = low_medians(residual, top.order, top.start)
+        group, there = low_quartiles(node, top.group_order, top.group_start)
+        group = np.where(there >= 2, group, np.nan)
+        values = np.full(len(self._nodes), np.nan)
+        first = top.order[top.start[:-1]]
+        known = rows[first] >= 0
+        values[rows[first][known]] = node[known]
+        for name, lag in (("hour", usual.HOURLY), ("days", LAG_OWN)):
+            n = self._nodes[name]
+            gain = 1 - np.exp(-min(now - looked, lag) / lag)
+            n += np.where(np.isfinite(values), gain * (np.nan_to_num(values) - n), 0.0)
+        values[rows[first][known]] = group[top.group[first]][known]
+        state, times = self._shared
+        s = state["s"]
+        usual.track(now, values, _weather(s, times["last"], now), s, times["last"], times["began"])
 
+    def _warmer(self, tick: Tick) -> tuple[Floats, Floats]:
+        """By how much the air or coolant of every node is above its usual, and that was raised of late (K).
 
-@compiled
-def _total(power: Floats, owner: Ints, out: Floats) -> None:
-    for i in range(len(power)):
-        if owner[i] >= 0 and power[i] == power[i]:
-            out[owner[i]] += power[i]
+        Its sensor tells, or the GPUs do where there is none.
+        """
+        (_, supply, supply_times), (_, inlet, inlet_times) = self._sensors
+        shared = self._shared[0]["s"]
+        nodes = tick.fleet[Level.NODE]
+        codes, names = nodes.codes("loop")
+        liquid = codes >= 0
+        loops = np.append(self._loop_rows.rows(names, tick.fleet[Level.LOOP]), -1)[codes]
+        heard = np.where(liquid, np.append(supply_times["last"], 0.0)[loops], inlet_times["last"])
+        self._nodes["heard"] = heard
+        sensed = (heard > 0) & (tick.now - heard < SENSED_FOR)
+        made = []
+        for of in (usual.above, lambda s: s[usual.SHIFTED]):
+            told = np.where(liquid, np.append(of(supply["s"]), 0.0)[loops], of(inlet["s"]))
+            made.append(np.where(sensed, told, of(shared)))
+        return made[0], made[1]
 
-
-@compiled
-def _watch(
-    now: float,
-    values: Floats,
-    load: Floats,
-    limit: float,
-    follows_load: bool,
-    usual: Floats,
-    usual_load: Floats,
-    age: Floats,
-    last: Floats,
-    held: Floats,
-    score: Floats,
-    share: Floats,
-) -> None:
-    """One signal over all things that have it: how far from its usual, in limits; then learn it."""
-    for i in range(len(values)):
-        v = values[i]
-        if not (v == v and abs(v) < 1e9):
-            continue
-        if last[i] == 0:
-            usual[i], usual_load[i], last[i] = v, load[i], now
-        dt = min(max(now - last[i], 0.0), GAP)
-        last[i] = now
-        apart = v - usual[i]
-        if follows_load:
-            apart /= max(usual[i], 1e-6)
-            # Pumps follow the load: less flow for less heat is as it should be.
-            if load[i] < 0.9 * usual_load[i]:
-                apart = max(apart, 0.0)
-        share[i] = max(apart / limit, 0.0)
-        ready = age[i] >= WARM_UP
-        if ready and share[i] >= 1.0:
-            held[i] = min(held[i] + min(max(dt, 1.0), 0.4 * HOLD), 4 * HOLD)
-        else:
-            held[i] = 0.0
-        if share[i] < 1.0 or not ready:
-            gain = 1 - np.exp(-dt / min(max(age[i], 20.0), MEMORY))
-            usual[i] += gain * (v - usual[i])
-            usual_load[i] += gain * (load[i] - usual_load[i])
-        elif dt > 0:
-            # What lasts is the new usual in the end, else a changed set point would be called for ever.
-            usual[i] += (1 - np.exp(-dt / LASTING)) * (v - usual[i])
-        age[i] += dt
-        if ready:
-            score[i] = share[i] ** 2 / (share[i] ** 2 + 1.0)
-
-
-def _suspicions(
-    tick: Tick, signal: Signal, score: Floats, alarm: Bools, values: Floats, c: Columns
-) -> list[Suspicion]:
-    """What is alarmed, each with the figures; most nodes of a rack warm at once are one rack."""
-    owners = tick.fleet[signal.level]
-    hit = {owners.keys[row]: int(row) for row in np.flatnonzero(alarm)}
-    if signal.level is Level.LOOP:
-        return [
-            _told(tick, "coolant_loop", "loop", name, [row], signal, score, values, c)
-            for name, row in hit.items()
+    def _seen(self, tick: Tick) -> list[Seen]:
+        """The three views: supply of loops, inlet of nodes, and what GPUs share where neither is there."""
+        now = tick.now
+        found = [
+            Seen(signal, state["s"], times["began"], now - times["last"] < GAP, now - times["last"] < FRESH)
+            for signal, state, times in self._sensors
         ]
-    found = []
-    by_rack: dict[str, list[str]] = {}
-    for name, rack in zip(owners.keys, owners.labels["rack"], strict=True):
-        by_rack.setdefault(rack, []).append(name)
-    for rack, nodes in by_rack.items():
-        bad = [name for name in nodes if name in hit]
-        if rack and len(nodes) > 1 and 2 * len(bad) >= len(nodes) and len(bad) > 1:
-            rows = [hit[name] for name in bad]
-            found.append(_told(tick, "inlet_air", "rack", rack, rows, signal, score, values, c))
-        else:
-            found += [
-                _told(tick, "inlet_air", "node", name, [hit[name]], signal, score, values, c) for name in bad
-            ]
-    return found
+        state, times = self._shared
+        silent = now - self._nodes["heard"] >= SENSED_FOR
+        blind = silent & (now - times["last"] < GAP) & (state["s"][usual.AGE] >= own.FIRM)
+        moved = self._nodes["hour"] - self._nodes["days"]
+        found.append(Seen(TEMPERATURE, state["s"], times["began"], blind, blind, moved))
+        return found
 
 
-def _told(
-    tick: Tick, cause: str, scope: str, place: str, rows: list[int], signal: Signal,
-    score: Floats, values: Floats, c: Columns,
-) -> Suspicion:  # fmt: skip
-    worst = max(rows, key=lambda row: score[row])
-    value, usual = float(values[worst]), float(c["usual"][worst])
-    level = signal.level
-    others = np.delete(values, rows)
-    others = others[np.isfinite(others)]
-    peers = float(np.median(others)) if others.size else None
-    text = f"{len(rows)} of this {level} rose together" if len(rows) > 1 else ""
-    evidence: tuple[Evidence, ...] = (
-        Evidence(signal.key, value, signal.unit, usual=usual, peers=peers, text=text),
-    )
-    if signal is FLOW:
-        lost = 1 - value / max(usual, 1e-9)
-        evidence += (Evidence(signal.key, lost, Unit.RATIO, usual=0.0, text="of the usual flow is gone"),)
-    rivals = (
-        Rival("sensor", 0.15 if len(rows) == 1 else 0.03, "one sensor alone may err; the GPUs tell"),
-        Rival("pump", 0.3, "where flow falls, a pump is the first to look at")
-        if signal is FLOW
-        else Rival("job", 0.05, "load warms the return, not what comes in"),
-    )
-    gpus = _members(tick.fleet[Level.GPU].labels[scope], place)
-    since = tick.now - float(c["held"][worst])
-    return Suspicion(
-        cause, scope, place, place, gpus, float(score[worst]), since=since,
-        confidence=0.8 if len(rows) > 1 or level is Level.LOOP else 0.6, evidence=evidence, rivals=rivals,
-    )  # fmt: skip
-
-
-def _members(column: list[str], name: str) -> tuple[int, ...]:
-    return tuple(row for row, value in enumerate(column) if value == name)
+def _weather(s: Floats, last: Floats, now: float) -> float:
+    """What all of a kind are above their usual, as far as that is ordinary."""
+    use = now - last < GAP
+    if use.sum() < LEAST_OF_KIND:
+        return 0.0
+    return float(np.clip(np.median(s[usual.HOURLY_DEV][use]), 0.0, WEATHER))

@@ -3,10 +3,9 @@
 The rise of a die over its coolant or inlet air follows R * P through a first-order lag. Two views of R:
 
 *Fast* (seconds to minutes): the rise against what the GPU's own line predicts for the filtered power, less
-what
-nearly all nodes of its loop or rack share. The line is a forgetting regression whose offset is held near 0
-until load swings show otherwise, so two minutes of steady load are enough; it stops learning while a GPU is
-abnormal.
+what nearly all nodes of its loop or rack share. The line is a forgetting regression whose offset is held near
+0 until load swings show otherwise, so two minutes of steady load are enough; it stops learning while a GPU
+is abnormal.
 
 *Slow* (days): six-hour blocks against the first week, less what peers share (`thermal_slow.py`).
 
@@ -41,6 +40,7 @@ from analytics.detectors.thermal_loops import (
     SCATTER,
     SHARED_ALARMED,
     SIZE,
+    SUM,
     TAUS,
     F,
     expect,
@@ -48,7 +48,15 @@ from analytics.detectors.thermal_loops import (
     learn,
     pooled_lag,
 )
-from analytics.detectors.thermal_outlook import DEFAULT_LIMIT, LIMIT_DOUBT, slow_outlook, throttle_time
+from analytics.detectors.thermal_outlook import (
+    DEFAULT_LIMIT,
+    QUICK_EARLY,
+    QUICK_LATE,
+    outlooks,
+    remaining,
+    room,
+    throttle_time,
+)
 from analytics.detectors.thermal_words import Told, strength, suspicions
 from analytics.fleet import IDENTITY, Fleet, Level, Tick
 from analytics.fleet.columns import Bools, Columns, Floats, Ints
@@ -96,7 +104,7 @@ class ThermalResistance(Detector):
         s, c = self._c["s"], self._c["slow"]
         s[BEST, rows], s[SCATTER, rows], s[PEAK, rows] = FIRST_TAU, 0.03, -300.0
         s[AMBIENT, rows] = s[LIMIT, rows] = np.nan
-        c[slow.NODE_BEFORE, rows] = c[slow.NODE_BEFORE_2, rows] = -10.0
+        slow.begin(c, rows)
         for name in self._clock:
             self._clock[name][rows] = 0.0
 
@@ -175,10 +183,10 @@ class ThermalResistance(Detector):
         s = self._c["s"]
         c = self._c["slow"]
         # Lines that still learn would let inlet and offsets wander off together; the slow baseline stands.
-        firm = c[slow.BLOCKS] >= slow.JUDGED_AFTER
+        told = c[slow.WITNESS]
         x = np.take_along_axis(s[F : F + len(TAUS)], s[BEST].astype(np.intp)[None], axis=0)[0]
-        residual = np.where(firm, core - c[slow.SLOPE] * x - c[slow.OFFSET], residual)
-        residual = np.where(blind & np.isfinite(dt), residual, np.nan)
+        residual = np.where(told > 0, core - c[slow.SLOPE] * x - c[slow.OFFSET], residual)
+        residual = np.where(blind & np.isfinite(dt) & (told >= 0), residual, np.nan)
         at_once = 0.5 * (_middle(residual, top) - _middle(-residual, top))
         before, members = _means(s[AMBIENT], top)
         since, _ = _means(dt, top)
@@ -205,20 +213,10 @@ class ThermalResistance(Detector):
         slow.close_block(tick.now, self._c["s"], c, ring, top, blind)
         for name in ("at", "earliest", "latest"):
             clock[name] = np.nan
-        limit, hottest = self._c["s"][LIMIT], ring[slow.R_PEAK].max(axis=0)
-        for row in map(int, np.flatnonzero((c[slow.ALARM_OWN] > 0) | (c[slow.ALARM_NODE] > 0))):
-            own = c[slow.ALARM_OWN, row] > 0
-            known = np.isfinite(limit[row])
-            found = slow_outlook(
-                ring[:, :, row].astype(np.float64), slow.R_OWN if own else slow.R_NODE,
-                float(c[slow.SINCE_OWN if own else slow.SINCE_NODE, row]),
-                float(limit[row]) if known else max(DEFAULT_LIMIT, float(hottest[row]) + 1.0), 0.5 if known
-                else LIMIT_DOUBT, tick.now,
+        for row, found in outlooks(ring, c, self._c["s"][LIMIT], top, tick.now):
+            clock["at"][row], clock["earliest"][row], clock["latest"][row] = (
+                found.at, found.earliest, found.latest,
             )  # fmt: skip
-            if found is not None:
-                clock["at"][row], clock["earliest"][row], clock["latest"][row] = (
-                    found.at, found.earliest, found.latest,
-                )  # fmt: skip
 
     def _verdict(
         self, tick: Tick, top: Topology, out: Floats, dt: Floats, core: Floats, power: Floats, reference:
@@ -238,13 +236,16 @@ class ThermalResistance(Detector):
         if fast.any() or on_slow.any() or on_node.any():
             taus = self._taus[s[BEST].astype(np.intp)]
             lasted = np.maximum(tick.now - clock["began"], 1.0)
-            quick = throttle_time(limit - core, s[EXCESS], s[EXCESS_SLOW], s[FIRST_EXCESS], lasted, taus)
+            kelvin, least, most = room(core, limit, known)
+            quick = throttle_time(kelvin, s[EXCESS], s[EXCESS_SLOW], s[FIRST_EXCESS], lasted, taus)
             quick = np.where(fast & ready & (dt < 60.0), quick, np.nan)
-            left = np.where(on_slow | on_node, np.maximum(clock["at"] - tick.now, 0.0), np.nan)
+            left = np.where(recent, remaining(clock["at"], clock["latest"], tick.now), np.nan)
             eta = np.fmin(quick, left)
             soon = np.isfinite(quick) & ~(left < quick)
-            early = np.where(soon, 0.5 * quick, np.maximum(clock["earliest"] - tick.now, 0.0))
-            late = np.where(soon, 2.0 * quick, np.maximum(clock["latest"] - tick.now, 0.0))
+            each = quick / np.maximum(kelvin, 0.5)
+            early, late = (np.maximum(clock[name] - tick.now, 0.0) for name in ("earliest", "latest"))
+            early = np.where(soon, np.fmin(QUICK_EARLY * each * least, quick), np.fmin(early, left))
+            late = np.where(soon, np.fmax(QUICK_LATE * each * most, quick), np.fmax(late, left))
         change = s[RISE] - shared
         aged = (1 + change) * (1 + np.maximum(c[slow.OWN] + c[slow.NODE_OWN], -0.5)) - 1
         change = np.where(c[slow.JUDGED] > 0, np.maximum(change, aged), change)
@@ -254,7 +255,7 @@ class ThermalResistance(Detector):
             Estimate(findings.THERMAL_RESISTANCE_CHANGE, np.where(loaded, change, np.nan)),
             Estimate(findings.TIME_TO_THROTTLE, eta),
         ]
-        if not (fast.any() or on_slow.any() or on_node.any() or common.any()):
+        if not (fast.any() or on_slow.any() or on_node.any() or common.any() or (s[SUM] > 0).any()):
             return verdict
         onset = np.where(on_node, c[slow.SINCE_NODE], c[slow.SINCE_OWN]) * slow.BLOCK
         began = np.where(on_slow | on_node, onset, np.where(fast, clock["began"], np.nan))

@@ -15,10 +15,8 @@ from analytics.jit import compiled
 class Topology:
     """GPUs sorted by node, nodes sorted by cooling group (the loop, or the rack where air cools).
 
-    `order[start[k] : start[k + 1]]` are the GPUs of node k; `group_order[group_start[g] : group_start[g +
-    1]]`
-    the nodes of group g. A GPU without a node is a node of its own, a node without a group a group of its
-    own.
+    `order[start[k] : start[k + 1]]` are the GPUs of node k, and in the same way `group_order` holds the nodes
+    of groups. A GPU without a node is a node of its own, a node without a group one of its own.
     """
 
     stamp: tuple[Ints, Ints, Ints]

@@ -26,26 +26,36 @@ OFFSET_SENSED, OFFSET_BLIND = 3.0, 6.0
 """Kelvin by which the offset of the line may differ from 0 before load swings have shown it."""
 NOISE = 1.5
 """Kelvin of correlated error around the line (1 °C steps, sensor drift, imperfect lag)."""
+IDLE = 0.3
+"""Share of its usual peak power below which a GPU's temperature does not tell that what was wrong is over."""
 LEAST_BASELINE, LEAST_SAMPLES, SETTLE, GAP = 90.0, 15.0, 30.0, 1800.0
 """Seconds (and samples) before anything is judged; seconds after a start or gap that are not learned from;
-what
-counts as a gap."""
-YOUNG_KELVIN, YOUNG = 10.0, 100.0
-"""Kelvin that a die may be off its balance when it is first seen, and seconds in which that fades."""
+what counts as a gap."""
+YOUNG, REST = 900.0, 1.5
+"""Seconds after its first sample in which a die may still be on the way to its balance, whatever its lag:
+until then the line begins again whenever the temperature has moved by the second figure (K), so that nothing
+is learned on that way, and nothing judged before a stretch at rest has taught it."""
 ALLOWANCE, RAMP_ALLOWANCE, SOON = 0.12, 0.05, 900.0
 """Relative rise that is never called; the same for a rise that will reach the limit within SOON seconds."""
 ALARM, CLEAR, CEILING = 2.0, 0.5, 6.0
 """Relative rise above the allowance times seconds: where an alarm starts, ends, and stops adding up."""
 LARGEST_STEP = 0.5
 """What one sample may add to that, so that no alarm rests on fewer than four."""
-SPARSE, SPARSE_ALLOWANCE, SPARSE_STEP = 15.0, 0.25, 0.1
+SPARSE, SPARSE_ALLOWANCE, SPARSE_STEP = 20.0, 0.25, 0.1
 """Samples further apart than so many seconds cannot follow a load: more must be seen, in more of them."""
 FARTHEST = 45.0
 """Seconds between samples over which single GPUs are left to the slow lane."""
+SCATTER_MEMORY, SCATTER_JUMP = 7200.0, 2.0
+"""Seconds of memory of a GPU's own scatter, and how many scatters a sample may count for there: what rises
+within minutes must not make its own rise look usual."""
+LIMIT_UNKNOWN = 4.0
+"""Kelvin by which the assumed limit of a GPU whose driver tells none may be too high."""
 OUTSIDE_WEIGHT = 0.1
 """What a sample outside the tolerance counts in the fast line, beside one inside."""
 CHOOSE = 120.0
 """Seconds between two looks at which lag fits best."""
+DOUBTFUL = 7200.0
+"""Seconds that an alarm lasts at least before a young baseline is blamed for it."""
 GROWN = 1800.0
 """Seconds of learning before a GPU's own lag is believed: until then a fault that begins looks like a slow
 lag, and the one that fits the others best stands in for it."""
@@ -53,10 +63,13 @@ WINDOW = 600.0
 """Seconds whose mean is one sample of the slow lane: errors of single samples average out."""
 
 F, MX, SXX, SXY = 0, K, 2 * K, 3 * K
-(N, MY, SYY, AGE, WAIT, RISE, EXCESS, EXCESS_SLOW, SCATTER, SUM, ALARMED, SHARED_SUM, SHARED_ALARMED,
-LOW_FOR, HIGH,
- SWING, BEFORE, BEST, AMBIENT, LIMIT, WN, WX, WY, WF, WAGE, BN, BMX, BMY, BSXX, BSXY, PEAK, PEAK_REF,
- ALARM_FOR, FIRST_EXCESS, SEEN, SIZE) = range(4 * K, 4 * K + 36)  # fmt: skip
+(N, MY, SYY, AGE, WAIT, RISE, EXCESS, EXCESS_SLOW, SCATTER, SUM, ALARMED, SHARED_SUM, SHARED_ALARMED, LOW_FOR,
+ HIGH, SWING, BEFORE, BEST, AMBIENT, LIMIT, WN, WX, WY, WF, WAGE, BN, BMX, BMY, BSXX, BSXY, PEAK, PEAK_REF,
+ ALARM_FOR, FIRST_EXCESS, SEEN, NODE_FOR, GROUP_FOR, OWN_LAG, ANCHOR,
+ SIZE) = range(4 * K, 4 * K + 40)  # fmt: skip
+"""Rows of the state. `NODE_FOR` and `GROUP_FOR`: seconds for which what a GPU shows is still the trouble of
+its whole node, or loop or rack, that was called (`thermal_words`). `OWN_LAG`: 1 once `BEST` is its own.
+`ANCHOR`: °C around which a young die rests."""
 
 
 @compiled
@@ -88,9 +101,10 @@ def expect(
             dt = 0.0
             s[WAIT, i] = SETTLE
             s[WN, i] = 0.0
+            f = power_of(t, sensor[i] if sensor[i] == sensor[i] else s[AMBIENT, i], p, s, i)
             for k in range(K):
-                s[F + k, i] = p
-            s[SWING, i] = 0.0
+                s[F + k, i] = f
+            s[SWING, i] = 0.5 * abs(p - f)
             s[BEFORE, i] = p
         else:
             s[WAIT, i] = max(s[WAIT, i] - dt, 0.0)
@@ -119,8 +133,27 @@ def expect(
             OFFSET_SENSED if sensor[i] == sensor[i] else OFFSET_BLIND,
         )  # fmt: skip
         rise = slope * s[F + k, i] + offset
+        # What was learned between one balance and another by a lag not its own fits badly and says little.
+        left = s[SYY, i] + slope * (slope * s[SXX + k, i] - 2.0 * s[SXY + k, i])
+        doubt *= np.sqrt(max(left / (s[N, i] * NOISE**2), 1.0))
         out[1, i], out[2, i], out[3, i] = slope, rise, doubt
         out[4, i] = t - rise - (sensor[i] if sensor[i] == sensor[i] else 0.0)
+
+
+@compiled
+def power_of(t: float, reference: float, p: float, s: Floats, i: int) -> float:
+    """The filtered power that a die's temperature tells after a gap, when what it drew before is not known.
+
+    `p` (W), what it draws now, where there is no line to tell it by.
+    """
+    n = min(s[N, i], CAP)
+    if n < LEAST_SAMPLES or reference != reference or s[AGE, i] < LEAST_BASELINE:
+        return p
+    k = int(s[BEST, i])
+    slope, offset, _ = line(
+        n, s[MX + k, i], s[MY, i], s[SXX + k, i] / s[N, i], s[SXY + k, i] / s[N, i], p, OFFSET_SENSED
+    )
+    return float(min(max((t - reference - offset) / slope, 0.0), max(s[HIGH, i], p)))
 
 
 @compiled
@@ -154,10 +187,12 @@ def follow(dt: Floats, residual: Floats, ambient: Floats, s: Floats, out: Floats
         k = int(s[BEST, i])
         error = residual[i] - ambient[i]
         slope = out[1, i]
-        low, high = s[F + max(k - 1, 0), i], s[F + min(k + 1, K - 1), i]
         s[SEEN, i] = min(s[SEEN, i] + dt[i], 1e6)
-        young = YOUNG_KELVIN * np.exp(-s[SEEN, i] / YOUNG) if s[SEEN, i] < 10 * YOUNG else 0.0
-        tolerance = 1.0 + 2.0 * out[3, i] + young + slope * (0.25 * abs(high - low) + 0.5 * s[SWING, i])
+        if s[OWN_LAG, i] > 0:
+            lag = 0.25 * abs(s[F + min(k + 1, K - 1), i] - s[F + max(k - 1, 0), i])
+        else:  # until it has been seen to follow a load, any lag may be its own
+            lag = 0.7 * max(abs(s[F, i] - s[F + k, i]), abs(s[F + K - 1, i] - s[F + k, i]))
+        tolerance = 1.0 + 2.0 * out[3, i] + slope * (lag + 0.5 * s[SWING, i])
         scale = max(out[2, i], 0.35 * slope * s[HIGH, i], 8.0)
         rise = max(abs(error) - tolerance, 0.0) / scale
         if dt[i] != known:
@@ -190,21 +225,22 @@ def learn(
 
     `reference` is the air or coolant the fast lane uses, `exact` the one of the slow lane (both °C), `shared`
     the relative rise that nearly all peers have, `margin_left` kelvin to the limit; `began` (Unix time) is
-    kept
-    for every GPU whose sum has left 0.
+    kept for every GPU whose sum has left 0.
     """
     for i in range(len(core)):
         d = dt[i]
         if not (d == d and reference[i] == reference[i]):
             continue
         y = core[i] - reference[i]
+        s[NODE_FOR, i], s[GROUP_FOR, i] = max(s[NODE_FOR, i] - d, 0.0), max(s[GROUP_FOR, i] - d, 0.0)
         ready = out[0, i] == out[0, i]
         own = 0.0
         if ready:
             own = s[RISE, i] - shared[i]
             trend = (s[EXCESS, i] - s[EXCESS_SLOW, i]) / 37.0
             allowance = max(ALLOWANCE, 3.0 * s[SCATTER, i])
-            if d <= 15 and trend > 0.02 and margin_left[i] < SOON * trend and s[EXCESS, i] > 3.0:
+            left = margin_left[i] if s[LIMIT, i] == s[LIMIT, i] else margin_left[i] - LIMIT_UNKNOWN
+            if d <= SPARSE and trend > 0.02 and left < SOON * trend and s[EXCESS, i] > 3.0:
                 allowance = max(RAMP_ALLOWANCE, 2.0 * s[SCATTER, i])
             step = min(d, 10.0)
             if s[SUM, i] <= 0:
@@ -218,22 +254,27 @@ def learn(
                     max(SPARSE_ALLOWANCE, 4 * s[SCATTER, i]),
                 )
             judged = min(step * (own - allowance), most) if d <= FARTHEST else -SPARSE_STEP
+            if judged < 0 and s[F + FIRST_TAU, i] < IDLE * s[HIGH, i]:
+                judged *= 0.05  # a die without work says little, for or against
             add(s, SUM, ALARMED, judged, i)
             add(s, SHARED_SUM, SHARED_ALARMED, min(step * (shared[i] - common), most), i)
             calm = s[SUM, i] < CLEAR and s[SHARED_SUM, i] < CLEAR
             if calm:
                 square = s[SCATTER, i] ** 2
-                square += min(d / 600, 1.0) * (min(out[4, i], 0.15) ** 2 - square)
+                most = min(SCATTER_JUMP * max(s[SCATTER, i], 0.01), 0.15)
+                square += min(d / SCATTER_MEMORY, 1.0) * (min(out[4, i], most) ** 2 - square)
                 s[SCATTER, i] = np.sqrt(square)
             # A GPU that runs much cooler for ten minutes was repaired: its old line no longer describes it.
             s[LOW_FOR, i] = s[LOW_FOR, i] + d if own < -0.15 else 0.0
             s[ALARM_FOR, i] = s[ALARM_FOR, i] + d if s[ALARMED, i] > 0 else 0.0
-            # An alarm far older than the baseline it rests on says that the baseline was no good.
-            doubtful = s[ALARM_FOR, i] > max(1800.0, 6.0 * s[AGE, i])
+            # An alarm far older than the baseline it rests on says that the baseline was no good, unless
+            # peers speak for it: then `thermal_words` sets it back.
+            doubtful = s[ALARM_FOR, i] > max(DOUBTFUL, 6.0 * s[AGE, i])
             if (s[LOW_FOR, i] > 600.0 and d < 60) or doubtful:
                 for r in range(MX, AGE + 1):
                     s[r, i] = 0.0
                 s[LOW_FOR, i] = s[RISE, i] = s[SUM, i] = s[ALARMED, i] = s[ALARM_FOR, i] = 0.0
+                s[OWN_LAG, i] = 0.0
                 s[EXCESS, i] = s[EXCESS_SLOW, i] = 0.0
                 continue
         if s[WAIT, i] > 0:
@@ -242,6 +283,10 @@ def learn(
         abnormal = s[SUM, i] >= CLEAR or s[SHARED_SUM, i] >= CLEAR or abs(s[RISE, i]) > ALLOWANCE
         if abnormal and ready:
             continue
+        if s[AGE, i] < LEAST_BASELINE and s[SEEN, i] < YOUNG and abs(core[i] - s[ANCHOR, i]) > REST:
+            s[ANCHOR, i] = core[i]
+            for r in range(MX, AGE + 1):
+                s[r, i] = 0.0
         fade = np.exp(-d / MEMORY) if d > 100 else 1 - d / MEMORY
         # What lies outside the tolerance may be the beginning of a fault that the line must not take in.
         weight = OUTSIDE_WEIGHT if ready and out[3, i] > 0 else 1.0
@@ -259,6 +304,7 @@ def learn(
         age = min(s[AGE, i] + d, 1e6)
         if age >= GROWN and int(age / CHOOSE) != int(s[AGE, i] / CHOOSE):
             s[BEST, i] = best_lag(s, i)
+            s[OWN_LAG, i] = 1.0 if varied(s, i) else 0.0
         s[AGE, i] = age if age < 1e6 else 5e5
 
 
@@ -312,11 +358,16 @@ def window(d: float, y: float, core: float, reference: float, s: Floats, i: int)
 
 
 @compiled
+def varied(s: Floats, i: int) -> bool:
+    """Whether the temperature of a GPU has varied enough to tell its lag by."""
+    return bool(s[SYY, i] > 9.0 * max(s[N, i], 12.0))
+
+
+@compiled
 def best_lag(s: Floats, i: int) -> int:
-    """The lag that leaves the least error; the present one until the temperature has varied enough to
-    tell."""
+    """The lag that leaves the least error; the present one until the temperature has varied enough."""
     best, least = int(s[BEST, i]), np.inf
-    if s[SYY, i] > 9.0 * max(s[N, i], 12.0):
+    if varied(s, i):
         for j in range(K):
             left = s[SYY, i] - s[SXY + j, i] ** 2 / max(s[SXX + j, i], 1e-9)
             if left < least:

@@ -10,13 +10,35 @@ import numpy as np
 from analytics.detectors import thermal_slow as slow
 from analytics.detectors.base import Evidence, Rival, Suspicion
 from analytics.detectors.thermal_groups import Topology
-from analytics.detectors.thermal_loops import ALARM, RISE, SHARED_SUM, SUM
+from analytics.detectors.thermal_loops import (
+    ALARM,
+    ALARM_FOR,
+    ALLOWANCE,
+    CLEAR,
+    FIRST_TAU,
+    GROUP_FOR,
+    HIGH,
+    LOADED,
+    NODE_FOR,
+    RISE,
+    SHARED_SUM,
+    SUM,
+    F,
+)  # fmt: skip
 from analytics.fleet import Level, Tick
-from analytics.fleet.columns import Bools, Floats
+from analytics.fleet.columns import Bools, Floats, Ints
 from analytics.signals import POWER, TEMPERATURE
 from gigawatch.catalogue import Unit, findings
 
 RESISTANCE = findings.THERMAL_RESISTANCE.key
+LEANS = 0.35
+"""Part of the highest rise of a place at which another GPU shows the same trouble, if less of it yet."""
+MOST_OF = 0.6
+"""Share of a node's GPUs at work that must show it for it to be the node's; so of nodes, the group's."""
+STILL = 6 * 3600.0
+"""Seconds after which what a GPU shows is no longer that of the node, or loop or rack, that was called."""
+APART = 1.2
+"""Resistance of a GPU against its peers' from which they speak for an alarm, however young its baseline."""
 
 
 @dataclass(slots=True)
@@ -47,31 +69,88 @@ class Told:
 
 def suspicions(tick: Tick, top: Topology, told: Told, s: Floats, c: Floats) -> list[Suspicion]:
     """Everything that is abnormal: what a loop or rack shares, what a node shares, and single GPUs."""
-    alarmed = told.fast | told.slow | told.node | told.shared
-    if not alarmed.any():
-        return []
-    found = _shared(tick, top, told, s)
-    own = told.fast | told.slow
-    for node in np.unique(top.node[own | told.node]):
+    wide = _groups_hit(top, told, s)
+    of_group = np.isin(top.group, list(wide)) & (s[GROUP_FOR] > 0)
+    found = _shared(tick, top, told, s, of_group)
+    # What most of a loop or rack shows is not told again of each part, but for what the slow lane has seen.
+    fast = told.fast & ~of_group
+    own = fast | told.slow
+    hit_nodes = set(map(int, np.unique(top.node[own | told.node])))
+    for node in sorted(hit_nodes | _nodes_near(top, told, s, of_group)):
         rows = top.order[top.start[node] : top.start[node + 1]]
         hit = rows[own[rows]]
         there = np.count_nonzero(told.recent[rows])
-        wide = told.node[rows].any() or (len(hit) >= 3 and len(hit) >= 0.6 * there)
-        if wide:
-            found.append(_node(tick, top, told, s, c, rows[told.ready[rows] | told.node[rows] | own[rows]]))
+        whole = bool(told.node[rows].any()) or (len(hit) >= 3 and len(hit) >= MOST_OF * there)
+        quick = fast[rows].any() and s[NODE_FOR, rows].max() > 0
+        if quick or (not of_group[rows].any() and _most_show(rows, told, s)):
+            s[NODE_FOR, rows] = STILL
+            whole = True
+        if whole:
+            known = told.ready[rows] | told.node[rows] | own[rows]
+            found.append(_node(tick, top, told, s, c, rows[known]))
         else:
             found.extend(_gpu(tick, told, s, c, int(row), rows) for row in hit)
+    return found
+
+
+def at_work(told: Told, s: Floats, rows: Ints) -> Ints:
+    """Those of `rows` that draw enough for their temperature to say something about their cooling."""
+    return np.asarray(rows[told.ready[rows] & (s[F + FIRST_TAU, rows] > LOADED * s[HIGH, rows])])
+
+
+def _nodes_near(top: Topology, told: Told, s: Floats, of_group: Bools) -> set[int]:
+    """Nodes whose GPUs make an alarm together, if none of them does alone; none in what is hit as a whole."""
+    sums = np.where(told.ready & ~of_group, s[SUM], 0.0)
+    near = np.flatnonzero(np.bincount(top.node, weights=sums, minlength=top.nodes) >= ALARM)
+    return {int(n) for n in near if _most_show(top.order[top.start[n] : top.start[n + 1]], told, s)}
+
+
+def _most_show(rows: Ints, told: Told, s: Floats) -> bool:
+    """Whether most GPUs of a node that are at work rise together, by enough to be called."""
+    busy = at_work(told, s, rows)
+    if len(busy) < 2 or s[SUM, busy].sum() < ALARM:
+        return False
+    lean = s[RISE, busy] >= max(LEANS * float(s[RISE, busy].max()), 0.25 * ALLOWANCE)
+    return bool(lean.sum() >= max(2.0, MOST_OF * len(busy)))
+
+
+def _groups_hit(top: Topology, told: Told, s: Floats) -> set[int]:
+    """Loops or racks most of whose nodes at work rise at once, by enough to be called."""
+    found = set()
+    sums = np.bincount(top.group, weights=np.where(told.ready, s[SUM], 0.0), minlength=top.groups)
+    for group in np.flatnonzero(sums >= ALARM):
+        nodes = top.group_order[top.group_start[group] : top.group_start[group + 1]]
+        if len(nodes) < 2:
+            continue
+        every = np.concatenate([top.order[top.start[node] : top.start[node + 1]] for node in nodes])
+        busy = at_work(told, s, every)
+        if busy.size:
+            # One GPU that is far worse has a fault of its own: the others must reach the upper quartile.
+            most = float(np.quantile(s[RISE, busy], 0.75))
+            lean = s[RISE, busy] >= max(LEANS * most, 0.25 * ALLOWANCE)
+            of = np.unique(top.node[busy], return_inverse=True)[1]
+            shown, working = np.bincount(of, weights=lean), np.bincount(of)
+            telling = working >= min(2, len(every) // len(nodes))
+            hit = np.count_nonzero(telling & (shown >= MOST_OF * working))
+            if hit >= 2 and hit >= MOST_OF * np.count_nonzero(telling):
+                s[GROUP_FOR, every] = STILL
+                s[GROUP_FOR, busy[~lean & (s[SUM, busy] < CLEAR)]] = 0.0
+        # That it is over is not told by who happens to be at work: what was hit with it is still its own.
+        if (s[GROUP_FOR, every] > 0).any():
+            found.add(int(group))
     return found
 
 
 def _gpu(tick: Tick, told: Told, s: Floats, c: Floats, row: int, node: np.ndarray) -> Suspicion:
     labels = tick.fleet[Level.GPU].labels
     change = _change(told, s, c, row)
-    others = node[(node != row) & told.ready[node]]
+    others = at_work(told, s, node[node != row])
+    if others.size >= 3 and told.resistance[row] > APART * np.median(told.resistance[others]):
+        s[ALARM_FOR, row] = 0.0
     seen = statistics.median(_changes(told, s, c, others)) if others.size else None
     evidence = [*_measured(told, c, row, change, seen)]
     if others.size:
-        text = f"the {others.size} other GPUs of the node moved by {seen:+.0%}"
+        text = f"the {others.size} other GPUs at work in the node moved by {seen:+.0%}"
         evidence.append(Evidence(RESISTANCE, change, Unit.RATIO, usual=0.0, peers=seen, text=text))
     confidence = 0.85 - 0.25 * bool(told.blind[row]) - 0.1 * (others.size < 3)
     rivals = (
@@ -92,13 +171,16 @@ def _node(tick: Tick, top: Topology, told: Told, s: Floats, c: Floats, rows: np.
     name = labels["node"][rows[0]]
     liquid = bool(top.liquid[rows[0]])
     cause = "cold_plate" if liquid else "fan"
-    change = statistics.median(_changes(told, s, c, rows))
+    busy = at_work(told, s, rows)
+    change = statistics.median(_changes(told, s, c, busy if busy.size else rows))
     worst = int(rows[np.argmax(told.score[rows])])
+    beside = np.flatnonzero((top.group == top.group[worst]) & (top.node != top.node[worst]))
+    others = at_work(told, s, beside)
+    peers = statistics.median(_changes(told, s, c, others)) if others.size else None
+    text = f"{len(rows)} GPUs of the node rose together"
     evidence = (
-        *_measured(told, c, worst, change, None),
-        Evidence(
-            RESISTANCE, change, Unit.RATIO, usual=0.0, text=f"{len(rows)} GPUs of the node rose together"
-        ),
+        *_measured(told, c, worst, change, peers),
+        Evidence(RESISTANCE, change, Unit.RATIO, usual=0.0, peers=peers, text=text),
     )
     rivals = (
         Rival("thermal_interface", 0.05, "several GPUs of one node do not age at one moment"),
@@ -111,31 +193,28 @@ def _node(tick: Tick, top: Topology, told: Told, s: Floats, c: Floats, rows: np.
     )  # fmt: skip
 
 
-def _shared(tick: Tick, top: Topology, told: Told, s: Floats) -> list[Suspicion]:
+def _shared(tick: Tick, top: Topology, told: Told, s: Floats, of_group: Bools) -> list[Suspicion]:
+    """One finding for each loop or rack that is hit: by the sum of what is shared, or as most of it shows it.
+
+    `of_group` are the GPUs that the latter may speak of.
+    """
     labels = tick.fleet[Level.GPU].labels
     found = []
-    for group in np.unique(top.group[told.shared]):
-        rows = np.flatnonzero(told.shared & (top.group == group))
+    member = told.shared | (of_group & told.ready & (told.fast | (s[SUM] > 0)))
+    for group in np.unique(top.group[member]):
+        rows = np.flatnonzero(member & (top.group == group))
         liquid = bool(top.liquid[rows[0]])
         cause, scope = ("coolant_loop", "loop") if liquid else ("inlet_air", "rack")
         place = labels[scope][rows[0]]
         if not place:
             continue
         rise = float(np.median(s[RISE, rows]))
-        score = float(s[SHARED_SUM, rows].max())
-        worst = int(
-            rows[
-                np.nanargmin(np.where(np.isfinite(told.limit[rows]), told.limit[rows] - told.core[rows], 1e9))
-            ]
-        )
+        score = float(np.maximum(s[SHARED_SUM, rows], s[SUM, rows]).max())
+        left = np.where(np.isfinite(told.limit[rows]), told.limit[rows] - told.core[rows], 1e9)
+        worst = int(rows[np.nanargmin(left)])
+        text = f"{len(rows)} GPUs of several nodes rose together"
         evidence = (
-            Evidence(
-                RESISTANCE,
-                rise,
-                Unit.RATIO,
-                usual=0.0,
-                text=f"{len(rows)} GPUs of several nodes rose together",
-            ),
+            Evidence(RESISTANCE, rise, Unit.RATIO, usual=0.0, text=text),
             Evidence(
                 TEMPERATURE.key, float(told.core[worst]), Unit.CELSIUS, usual=float(told.expected[worst])
             ),
@@ -146,18 +225,10 @@ def _shared(tick: Tick, top: Topology, told: Told, s: Floats) -> list[Suspicion]
         )
         found.append(
             Suspicion(
-                cause,
-                scope,
-                place,
-                place,
-                tuple(map(int, rows)),
-                score / (score + ALARM),
-                *_when(told, rows),
-                0.6 if told.blind[rows].any() else 0.7,
-                evidence,
-                rivals,
+                cause, scope, place, place, tuple(map(int, rows)), score / (score + ALARM),
+                *_when(told, rows), 0.6 if told.blind[rows].any() else 0.7, evidence, rivals,
             )
-        )
+        )  # fmt: skip
     return found
 
 
@@ -174,8 +245,8 @@ def _measured(told: Told, c: Floats, row: int, change: float, peers: float | Non
     if np.isfinite(r):
         usual = r / (1 + change)
         first = Evidence(
-            RESISTANCE, r, Unit.KELVIN_PER_WATT, usual=usual, peers=None if peers is None else usual * (1 +
-            peers),
+            RESISTANCE, r, Unit.KELVIN_PER_WATT, usual=usual,
+            peers=None if peers is None else usual * (1 + peers),
             deviations=change / max(scatter, 0.005), text="against its own first week",
         )  # fmt: skip
         evidence.insert(0, first)
@@ -204,7 +275,8 @@ def _when(told: Told, rows: np.ndarray) -> tuple[float | None, float | None, flo
     """Forecast, its interval, and the beginning: of the GPU that gets there first."""
     eta = told.eta[rows]
     began = told.began[rows]
-    since = float(np.nanmin(began)) if np.isfinite(began).any() else None
+    # One that was ill before does not date what all of them have.
+    since = float(np.nanquantile(began, 0.25)) if np.isfinite(began).any() else None
     if not np.isfinite(eta).any():
         return None, None, None, since
     first = int(rows[np.nanargmin(eta)])
