@@ -125,13 +125,9 @@ def matches(told: Told, trouble: Trouble, gpus: set[str]) -> bool:
     last = max(trouble.end, trouble.failure if trouble.failure == trouble.failure else 0.0) + GRACE
     if not trouble.start <= told.opened <= last:
         return False
+    # An incident about much more than a fault has not found it: it would send people to a whole rack.
     both = len(told.gpus & gpus)
-    return told.entity == trouble.entity or (both > 0 and 2 * both >= min(len(told.gpus), len(gpus)))
-
-
-def standing(told: list[Told], at: float) -> tuple[float, float, float, float] | None:
-    """The forecast that stood at a moment; None if there was none."""
-    return max((eta for t in told for eta in t.etas if at - 12 * 3600 <= eta[0] <= at), default=None)
+    return told.entity == trouble.entity or (both > 0 and 2 * both >= len(told.gpus))
 
 
 def eta_error(told: list[Told], at: float, failure: float) -> float | None:

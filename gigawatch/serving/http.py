@@ -20,6 +20,7 @@ from gigawatch.serving.web import WebConfig
 
 log = logging.getLogger(__name__)
 _LARGEST_BODY = 16 * 1024 * 1024
+_MOST_DISCARDED = 4 * _LARGEST_BODY
 _SHORTEST_GZIP = 512
 _SECONDS_TO_ASK = 10.0
 """For the TLS handshake, and for a request from its first byte to its last."""
@@ -185,6 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
             length = -1
         if not 0 <= length <= self.largest_body or "Transfer-Encoding" in self.headers:
             self._send(Response.text("body too large or its length is not a number\n", 413), close=True)
+            self._discard(length)
             return
         body = self.rfile.read(length) if length else b""
         self._open.work(self.request, _SECONDS_TO_ANSWER)
@@ -207,6 +209,12 @@ class _Handler(BaseHTTPRequestHandler):
             log.exception("answering %s %s failed", self.command, split.path)
             response = Response.text("internal error; the log of this process says more\n", 500)
         self._send(response)
+
+    def _discard(self, length: int) -> None:
+        """Read what is on its way, within reason: see `_linger`. The deadline of the request holds."""
+        left = length if length <= _MOST_DISCARDED else 0
+        while left > 0 and (part := self.rfile.read(min(left, 1 << 16))):
+            left -= len(part)
 
     def _send(self, response: Response, close: bool = False) -> None:
         body = response.body

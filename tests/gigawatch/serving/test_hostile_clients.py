@@ -56,6 +56,25 @@ def test_connections_that_only_wait_make_room(server: Running) -> None:
         held.close()
 
 
+def test_a_body_that_is_too_large_is_answered_though_its_sender_goes_on_to_send() -> None:
+    app = App()
+    app.route("POST", "/", lambda _: Response.text("taken\n"))
+    running = serve(app, "127.0.0.1:0", largest_body=1000)
+    body = bytes(4 << 20)
+    try:
+        with socket.create_connection((running.host, running.port), 30) as held:
+            held.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body))
+            held.sendall(body[:2000])
+            time.sleep(0.2)  # the server has long answered
+            for start in range(2000, len(body), 1 << 18):
+                held.sendall(body[start : start + (1 << 18)])
+            answer = held.makefile("rb").read()
+    finally:
+        running.close()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"body too large" in answer
+
+
 def test_a_deadline_counts_for_the_whole_request() -> None:
     ours, theirs = socket.socketpair()
     connections = Connections(4)
