@@ -130,6 +130,11 @@ def matches(told: Told, trouble: Trouble, gpus: set[str]) -> bool:
     return told.entity == trouble.entity or (both > 0 and 2 * both >= len(told.gpus))
 
 
+def standing(told: list[Told], at: float) -> tuple[float, float, float, float] | None:
+    """The forecast that stood at a moment; None if there was none."""
+    return max((eta for t in told for eta in t.etas if at - 12 * 3600 <= eta[0] <= at), default=None)
+
+
 def eta_error(told: list[Told], at: float, failure: float) -> float | None:
     """Signed relative error of the forecast that stood at a moment; None if there was none."""
     found = standing(told, at)
