@@ -270,7 +270,6 @@ class Fleet:
 
     def __init__(self) -> None:
         self.roster = {level: Roster(level) for level in Level}
-        self._owners: dict[Level, tuple[Ints, int, Ints]] = {}
         self._absent: dict[Level, Floats] = {}
 
     def absent(self, level: Level) -> Floats:
@@ -295,16 +294,6 @@ class Fleet:
             elif part is not None:
                 raise ValueError(f"roster '{level}' is not a table")
 
-    def owners(self, level: Level) -> Ints:
-        """Row of the node, rack, ... of every GPU; -1 where it is not known."""
-        gpus, owners = self.roster[Level.GPU], self.roster[level]
-        codes, names = gpus.codes(IDENTITY[level])
-        kept = self._owners.get(level)
-        if kept is None or kept[0] is not codes or kept[1] != owners.version:
-            rows = [-1 if (row := owners.find(name)) is None else row for name in names]
-            kept = self._owners[level] = (codes, owners.version, np.array([*rows, -1], np.intp)[codes])
-        return kept[2]
-
 
 @dataclass(slots=True)
 class Tick:
@@ -326,8 +315,3 @@ class Tick:
         if len(found) < n:
             found = self.values[key] = np.concatenate((found, np.full(n - len(found), np.nan)))
         return found
-
-    def at_gpus(self, key: str, level: Level) -> Floats:
-        """The value that a node, rack or loop signal has for every GPU."""
-        rows = self.fleet.owners(level)
-        return np.append(self.value(key, level), np.nan)[rows]

@@ -18,7 +18,6 @@ OWN_SHARE = 0.5
 WIDTH = {
     "gpu": 0, "device": 1, "node": 1, "rack": 2, "loop": 3, "feed": 4, "switch": 4, "job": 4, "site": 5,
 }  # fmt: skip
-THERMAL = frozenset({"thermal_interface", "cold_plate", "coolant_loop", "inlet_air", "fan", "pump"})
 LEVELS = frozenset({"unknown", "straggler", "power_swing", "job"})
 """Causes that are read from levels, which move with the job; the others are physics or counted events."""
 

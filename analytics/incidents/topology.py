@@ -14,7 +14,6 @@ Place = tuple[str, str]
 """Scope and name."""
 _WITHIN = ("node", "rack", "loop")
 _FIRST_OF = {"gpu": ("node", "rack", "loop", "job"), "node": _WITHIN, "rack": ("rack", "loop")}
-_ABOVE_RACK = ("feed", "air", "row", "hall")
 
 
 @dataclass(frozen=True, slots=True)

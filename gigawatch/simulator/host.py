@@ -17,8 +17,6 @@ NVLINK_SHARE = 0.6
 HALF_WIDTH = 8.0
 HUNG_AFTER = 120.0
 """Seconds that a task waits before the kernel calls it hung (its default)."""
-WAITERS = 48.0
-"""Tasks that wait once shared storage stands: loaders and checkpoint writers."""
 DISK_LATENCY = 90e-6
 OPERATION_BYTES = 128 * 1024
 DRIFT = 8e-3
