@@ -99,7 +99,8 @@ def expect(
         dt = now - last[i]
         if dt > GAP or last[i] == 0:
             dt = 0.0
-            s[WAIT, i] = SETTLE
+            # A die that is new here has to rest before it teaches, which does as well.
+            s[WAIT, i] = SETTLE if s[SEEN, i] > 0 else 0.0
             s[WN, i] = 0.0
             f = power_of(t, sensor[i] if sensor[i] == sensor[i] else s[AMBIENT, i], p, s, i)
             for k in range(K):

@@ -82,7 +82,8 @@ def test_switches_of_nodes_and_air_of_racks_are_told_where_they_are_known() -> N
     switches = ("switch-r01-1", "switch-r01-2")
     rack = {(node, switch): 1.0 for node in ("r01-n01", "r01-n02") for switch in switches}
     assert rows(inventory, site.NODE_SWITCH_INFO) == rack, "those of its rack, where a node does not say"
-    assert rows(inventory, site.RACK_AIR_INFO) == {}, "nothing is guessed"
+    assert rows(inventory, site.RACK_AIR_INFO) == {("r01", "crah-1", "hall-1"): 1.0}
+    assert rows(blueprint("mid-scale"), site.RACK_AIR_INFO) == {}, "nothing is guessed"
     first, second = inventory.nodes
     said = replace(
         inventory,
