@@ -145,7 +145,7 @@ class Precursors(Detector):
 
     def _judge(self, tick: Tick, hot: Ints) -> None:
         n = len(tick.fleet[Level.GPU])
-        score = np.full(n, np.nan)
+        score = np.where(np.isfinite(tick.value(XIDS.key, Level.GPU)), 0.0, np.nan)
         risks = {horizon: np.full(n, np.nan) for horizon in HORIZONS}
         verdict = self._said = Verdict()
         if len(hot):

@@ -45,7 +45,10 @@ class Desk:
         state: Path,
         clock: Callable[[], float],
         around: Callable[[float], Surroundings] | None = None,
+        watch: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
+        """`around` tells what runs beside a moment; `watch` what the list of findings rests on."""
+        self._watch = watch
         self._parts, self._clock, self._around = parts, clock, around
         self.ledger = Ledger(state)
         self.ledger.load()
@@ -115,7 +118,7 @@ class Desk:
             sizes = job_sizes(fleet)
             shown = [self._explained(one, now, fleet, sizes) for one in open_[:_MOST]]
             recent = [self._explained(one, now, fleet, sizes) for one in past[:_MOST]]
-        return _json({"now": now, "open": shown, "open_count": len(open_), "recent": recent})
+        return _json({"now": now, **self._watch(), "open": shown, "open_count": len(open_), "recent": recent})
 
     def _one(self, request: Request) -> Response:
         name = request.path.removeprefix("/api/incidents/")

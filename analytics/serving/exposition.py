@@ -126,7 +126,7 @@ class Exposition:
         with np.errstate(invalid="ignore"):
             said.rows = (values >= SAID) | (before & (values >= KEPT))
         keep = said.rows
-        known = self._owned(roster) & np.isfinite(values)
+        known = self.owned(roster) & np.isfinite(values)
         if known.any():
             top, last = int(np.argmax(np.where(known, values, -1.0))), said.highest
             if not (0 <= last < len(values) and known[last] and values[last] >= values[top] - _HIGHEST_BY):
@@ -138,7 +138,7 @@ class Exposition:
     def _lines(self, fleet: Fleet, table: _Table) -> bytes:
         roster = fleet[table.level]
         values = np.asarray(table.values, np.float64)
-        rows = np.flatnonzero(np.isfinite(values) & self._owned(roster)[: len(values)])
+        rows = np.flatnonzero(np.isfinite(values) & self.owned(roster)[: len(values)])
         if not rows.size:
             return b""
         names = table.metric.labels
@@ -165,7 +165,7 @@ class Exposition:
             kept.stamp = stamp
         return kept.texts
 
-    def _owned(self, roster: Roster) -> Bools:
+    def owned(self, roster: Roster) -> Bools:
         """Which things of a level this shard speaks for: of those that all shards see, only some."""
         kept = self._mine.get(roster.level)
         if kept is None or kept[:2] != (id(roster), roster.version):

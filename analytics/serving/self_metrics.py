@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from analytics.serving.coverage import Covered
 from gigawatch import package_version
 from gigawatch.catalogue import Metric, findings, own
 
@@ -23,6 +24,7 @@ class SelfMetrics(Collector):
         self.durations: dict[str, float] = {}
         self.detectors: dict[str, float] = {}
         self.series: dict[str, int] = {}
+        self.covered: list[Covered] = []
         self.skipped = 0
         self.catch_up = 0.0
         self.interval: float | None = None
@@ -42,6 +44,13 @@ class SelfMetrics(Collector):
             (findings.ANALYTICS_SERIES, self.series),
         ):
             yield _family(metric, [((label,), value) for label, value in dict(table).items()])
+        covered = self.covered
+        for metric, counts in (
+            (findings.ANALYTICS_WATCHED, [one.watched for one in covered]),
+            (findings.ANALYTICS_JUDGED, [one.judged for one in covered]),
+        ):
+            keys = [(one.detector, one.signal) for one in covered]
+            yield _family(metric, zip(keys, counts, strict=True))
         for metric, value in (
             (findings.ANALYTICS_LAST_SUCCESS, self.last_success),
             (findings.ANALYTICS_STATE_SAVED, self.state_saved),

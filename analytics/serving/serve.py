@@ -60,7 +60,7 @@ def build_service(
     )
     source.complain = service.complain
     around = Around(client, service.complain)
-    service.desk = Desk(service.parts, Path(settings.state), clock, around.at)
+    service.desk = Desk(service.parts, Path(settings.state), clock, around.at, service.watch)
     return service
 
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -17,6 +18,7 @@ from analytics.incidents import Incidents
 from analytics.ingest.missed import Missed
 from analytics.ingest.prometheus import AnswerError, QueryError
 from analytics.ingest.source import Source
+from analytics.serving.coverage import Coverage, learning
 from analytics.serving.exposition import Exposition, Risk
 from analytics.serving.pace import TOLERATED, DataClock, Pace
 from analytics.serving.saver import Saver
@@ -58,6 +60,7 @@ class Service:
         self._registry = CollectorRegistry()
         self._registry.register(self.own)
         self._exposition = Exposition(risk, source.shard.owns)
+        self._coverage = Coverage(self._exposition.owned)
         self._findings = b""
         self._answered = 0.0
         self._next_save = 0.0
@@ -71,6 +74,14 @@ class Service:
     def parts(self) -> tuple[Incidents, Fleet]:
         """The incidents and the fleet that are in use now."""
         return self._engine.incidents, self._engine.fleet
+
+    def watch(self) -> dict[str, Any]:
+        """Up to when things were judged, and what cannot be judged yet."""
+        return {
+            "judged_at": self.own.last_success,
+            "interval": self._pace.interval,
+            "learning": learning(self.own.covered),
+        }
 
     def complain(self, reason: str, error: Exception) -> None:
         """Count a failure; say it once, and again only after a while."""
@@ -138,7 +149,7 @@ class Service:
         except (QueryError, AnswerError) as error:
             self._failed(error)
             self._findings = b""
-            self.own.series = {}
+            self.own.series, self.own.covered = {}, []
             self._missed, self.own.catch_up = None, 0.0
             return None
         if self._clock() >= self._next_save and self._missed is None:
@@ -170,6 +181,7 @@ class Service:
         self._findings = self._exposition.page(outcome)
         self._answered = self._clock()
         self.own.series = dict(self._source.counts)
+        self.own.covered = self._coverage.of(tick, outcome)
         self.own.last_success = now
         done = time.perf_counter()
         self.own.durations |= {"read": read - began, "score": scored - read, "render": done - scored}

@@ -11,7 +11,7 @@ from dashboards.boards.common import (
     incidents_open,
     or_zero,
 )
-from dashboards.boards.predict_findings import findings_table, learned_table
+from dashboards.boards.predict_findings import covered_table, findings_table, learned_table
 from dashboards.model import Board, Section
 from dashboards.panels import Column, Line, alarm, rising, stat, table, timeseries
 from dashboards.places import PREDICT as UID
@@ -147,6 +147,7 @@ def _worst() -> Section:
                 Column("Resistance", _beside(series(findings.THERMAL_RESISTANCE, **SITE), worst), decimals=4),
                 width=12,
                 height=9,
+                nothing="Still being learned: see what can be judged, below",
                 sort="Change",
                 descending=True,
                 hide=("uuid",),
@@ -293,6 +294,7 @@ def _health() -> Section:
                 width=6,
                 low=0,
             ),
+            covered_table(),
             stat(
                 "Errors in the last hour",
                 "How many runs or queries failed?",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dashboards import limits
 from dashboards.boards.common import SITE
 from dashboards.model import Panel
 from dashboards.panels import Column, rising, table
 from gigawatch.catalogue import Metric, Unit, findings
-from gigawatch.promql import Expr, age, many_to_one, max_by, series
+from gigawatch.promql import Expr, age, many_to_one, max_by, on, series, sum_by
 
 _INCIDENT = ("site", "incident", "cause", "scope", "place")
 _HOUR = 3600
@@ -78,4 +79,24 @@ def learned_table() -> Panel:
         nothing="Nothing has been marked yet",
         width=12,
         height=9,
+    )
+
+
+def covered_table() -> Panel:
+    """How much can be judged, by detector and signal."""
+    by = ("site", "detector", "signal")
+    watched = sum_by(series(findings.ANALYTICS_WATCHED, **SITE), *by)
+    judged = sum_by(series(findings.ANALYTICS_JUDGED, **SITE), *by)
+    return table(
+        "What can be judged",
+        "Is quiet the same as well? What is new is learned first: a minute or two for temperatures, a day for "
+        "habits. Where the share stays low, peers or a limit are missing.",
+        by,
+        Column("Judged", judged, decimals=0),
+        Column("Reporting", watched, decimals=0),
+        Column("Share", on(judged, "/", watched, *by), decimals=0, steps=limits.JUDGED),
+        nothing="Analytics has judged nothing yet",
+        width=24,
+        height=9,
+        sort="Share",
     )

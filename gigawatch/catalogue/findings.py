@@ -254,6 +254,23 @@ ANALYTICS_RUN_DURATION = _finding(
 ANALYTICS_SERIES = _finding(
     "analytics_series", Kind.GAUGE, Unit.COUNT, "Series with state, by signal.", ("signal",)
 )
+ANALYTICS_WATCHED = _finding(
+    "analytics_things_watched",
+    Kind.GAUGE,
+    Unit.COUNT,
+    "Things (GPUs, nodes, racks, loops) that report a signal, by the detector that looks at it.",
+    ("detector", "signal"),
+    {"detector": DETECTORS},
+)
+ANALYTICS_JUDGED = _finding(
+    "analytics_things_judged",
+    Kind.GAUGE,
+    Unit.COUNT,
+    "Those of the things watched that the detector can judge now; the others are still being learned, or lack "
+    "what it needs (peers, a limit).",
+    ("detector", "signal"),
+    {"detector": DETECTORS},
+)
 ANALYTICS_ERRORS = _finding(
     "analytics_errors_total",
     Kind.COUNTER,

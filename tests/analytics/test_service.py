@@ -134,6 +134,14 @@ def test_reads_scores_exposes_and_remembers(prometheus, tmp_path):
     assert value(page, own.EXPORTER_BUILD_INFO, program="analytics") == 1
     assert value(page, findings.ANALYTICS_SERIES, signal="power") == 4
     assert value(page, findings.ANALYTICS_ERRORS, reason="query") == 0
+    # Watched from the first run on, judged once it is known; the page of findings says which.
+    labels = {"detector": "thermal_resistance", "signal": "temperature"}
+    assert value(page, findings.ANALYTICS_WATCHED, **labels) == 4
+    assert value(page, findings.ANALYTICS_JUDGED, **labels) == 0
+    told = json.loads(one.app()(Request("GET", "/api/incidents", {}, {}, b"")).body)
+    assert told["judged_at"] == one.own.last_success
+    assert {"detector": "thermal_resistance", "signal": "core temperature", "things": "gpu", "judged": 0,
+            "watched": 4} in told["learning"]  # fmt: skip
     assert one.app()(Request("GET", "/-/ready", {}, {}, b"")).status == 200
     check = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True)
     assert check.returncode in (0, 3), check.stdout + check.stderr
@@ -162,6 +170,7 @@ def test_an_outage_drops_the_findings_and_is_counted(prometheus, tmp_path):
     page = one.exposition()
     assert findings.ANOMALY_SCORE.name.encode() not in page
     assert value(page, findings.ANALYTICS_ERRORS, reason="query") >= 1
+    assert value(page, findings.ANALYTICS_JUDGED) is None
     one._source._prometheus.url = url
     assert one.step() is not None
 

@@ -44,7 +44,8 @@ class Plant:
             for i in range(16)
         ]
         self.fleet[Level.GPU].rows([one["uuid"] for one in labels], labels)
-        self.desk = Desk(lambda: (self.incidents, self.fleet), folder, time.time)
+        self.watch: dict[str, Any] = {}
+        self.desk = Desk(lambda: (self.incidents, self.fleet), folder, time.time, watch=lambda: self.watch)
         self.desk.equip()
         worn = Suspicion(
             "thermal_interface", "gpu", "n3/gpu2", "U14", (14,), 0.8, 259200, 86400, 777600,
@@ -224,3 +225,38 @@ def test_a_person_reads_and_marks_with_the_keyboard_on_a_phone_too(
     assert page.evaluate("document.documentElement.scrollWidth") <= 1400
     assert problems == []
     context.close()
+
+
+def test_an_empty_list_does_not_claim_that_all_is_well_while_analytics_learns_or_stands_still(
+    tmp_path: Path, board_folder: Path, browser: Browser
+) -> None:
+    quiet = Plant(tmp_path)
+    quiet.incidents = Incidents()
+    settings = Settings(board_folder, "http://127.0.0.1:9", analytics=quiet.running.url)
+    running = serve(build_app(settings), "127.0.0.1:0")
+    part = {"detector": "thermal_resistance", "signal": "core temperature", "things": "gpu"}
+    context = browser.new_context()
+    page = context.new_page()
+    try:
+        quiet.watch = {"judged_at": None, "interval": 5.0, "learning": []}
+        page.goto(f"{running.url}/findings")
+        watch, nothing = page.locator(".watch"), page.locator(".nothing")
+        expect(watch).to_contain_text("Analytics has judged nothing yet.")
+        expect(nothing).to_contain_text("not known")
+        quiet.watch = {
+            "judged_at": time.time() + 60, "interval": 5.0, "learning": [{**part, "judged": 0, "watched": 16}]
+        }  # fmt: skip
+        expect(watch).not_to_contain_text("nothing yet", timeout=20_000)
+        watch.locator("summary").click()
+        expect(watch.locator("li")).to_have_text("core temperature: 0 of 16 GPUs (thermal resistance)")
+        expect(nothing).to_contain_text("still learning")
+        quiet.watch |= {"learning": []}
+        expect(watch.locator("details")).to_have_count(0, timeout=20_000)
+        expect(nothing).to_have_text("Nothing is wrong that analytics can see.")
+        quiet.watch |= {"judged_at": time.time() - 600}
+        expect(watch).to_contain_text("10 minutes ago", timeout=20_000)
+        expect(nothing).to_contain_text("not known")
+    finally:
+        context.close()
+        running.close()
+        quiet.running.close()

@@ -174,21 +174,24 @@ def test_whatever_a_server_does_is_told_of_it_alone(
             {"address": server.address, "node": "bad", "replica": name} for name, server in servers.items()
         ]
         served = workload(
-            [*listed, {"address": engine.address, "node": "good"}], interval="2s", deadline="1500ms"
+            [*listed, {"address": engine.address, "node": "good"}], interval="3s", deadline="2500ms"
         )
         served.wait_for(lambda s: values(s, UP) == [1], path=page("good"))
         began = time.monotonic()
-        found = served.wait_for(
-            lambda s: all(
-                any(values(s, ERRORS, replica=n, error=told)) for n, (_, told) in BEHAVIOURS.items()
-            ),
-            path=page("bad"),
-        )
-        while time.monotonic() < began + 8:  # four rounds of it
+        while True:  # three rounds of it, and more where a crowded machine made one of them late
             asked = time.monotonic()
             assert served.get("/-/healthy") == "ok\n"
             assert values(served.samples(page("good")), UP) == [1]
             assert time.monotonic() - asked < 3
+            found = served.samples(page("bad"))
+            silent = [
+                n
+                for n, (_, told) in BEHAVIOURS.items()
+                if not any(values(found, ERRORS, replica=n, error=told))
+            ]
+            if not silent and asked > began + 9:
+                break
+            assert asked < began + 180, f"not told of: {silent}"
             time.sleep(0.5)
         memory = psutil.Process(served.process.pid).memory_info().rss
         assert memory < 400 << 20, f"{memory >> 20} MiB"
@@ -199,7 +202,7 @@ def test_whatever_a_server_does_is_told_of_it_alone(
         assert kinds == {kind for _, kind in BEHAVIOURS.values()}
         at = engine.times()
         gaps = [later - before for before, later in pairwise(at)]
-        assert max(gaps) < 6, f"the good one had to wait: {gaps}"
+        assert max(gaps) < 9, f"the good one had to wait: {gaps}"
     finally:
         for server in servers.values():
             server.close()

@@ -5,10 +5,16 @@ import { brand, themeButton } from "./controls.js";
 import { h, icon, put } from "./dom.js";
 import { Finding } from "./finding.js";
 import { notice } from "./notice.js";
+import { fromNow } from "./units.js";
 
 const EVERY = 5000;
 const RECOVERS = "This page tries again every few seconds and recovers by itself.";
 const MOST_QUERIES = 40;
+const LATE = 60;
+const LATE_ROUNDS = 4;
+const NOTHING = "Nothing is wrong that analytics can see.";
+const LEARNING = "It is still learning; what is wrong from the start is left to the alerts.";
+const UNKNOWN = "Whether anything is wrong is not known: analytics has not looked.";
 
 export class Findings {
   constructor(config, root) {
@@ -34,10 +40,12 @@ export class Findings {
       ),
     );
     this.sections = {
-      open: section("Open", "What analytics is sure of now. One entry is one physical cause.", "Nothing is wrong that analytics can see."),
+      open: section("Open", "What analytics is sure of now. One entry is one physical cause.", NOTHING),
       known: section("Known", "Nobody is called for these: maintenance runs there, or somebody has marked them."),
       recent: section("Over in the last week", "Say what they were: thresholds learn from it."),
     };
+    this.watch = h("div", { class: "watch", role: "status" });
+    this.sections.open.items.before(this.watch);
     this.learned = h("section", { class: "card learned", hidden: true });
     put(
       this.root,
@@ -61,6 +69,7 @@ export class Findings {
       const found = await getJson("/api/incidents");
       await this.#askTokens([...found.open, ...found.recent]);
       this.#draw(found);
+      this.#drawWatch(found);
       this.#drawLearned(await getJson("/api/feedback"));
       notice(null);
     } catch (error) {
@@ -120,6 +129,39 @@ export class Findings {
     return card.node;
   }
 
+  // An empty list says that all is well only where all is judged, and lately.
+  #drawWatch({ now, judged_at: at, interval, learning = [] }) {
+    const { empty } = this.sections.open;
+    const late = at === null || now - at > Math.max(LATE_ROUNDS * interval, LATE);
+    const lines = [];
+    if (at === null) lines.push(h("p", { class: "warning" }, "Analytics has judged nothing yet."));
+    else if (late)
+      lines.push(
+        h("p", { class: "warning" }, `Analytics last judged ${fromNow(1000 * at, 1000 * now)}: what stands here is from then.`),
+      );
+    if (learning.length)
+      lines.push(
+        h(
+          "details",
+          { class: "quiet", open: this.watch.querySelector("details")?.open ?? false },
+          h(
+            "summary",
+            {},
+            "Some signals cannot be judged everywhere yet: they are new there, or have nothing to be compared with.",
+          ),
+          h(
+            "ul",
+            {},
+            learning.map(({ detector, signal, things, judged, watched }) =>
+              h("li", {}, `${signal}: ${judged} of ${watched} ${watched === 1 ? name(things) : `${name(things)}s`} (${detector.replaceAll("_", " ")})`),
+            ),
+          ),
+        ),
+      );
+    put(this.watch, lines);
+    empty.textContent = late ? UNKNOWN : learning.length ? `${NOTHING} ${LEARNING}` : NOTHING;
+  }
+
   #drawLearned({ causes, prior }) {
     this.learned.hidden = !causes.length;
     if (!causes.length) return;
@@ -165,6 +207,10 @@ function row(kind, cells) {
     {},
     cells.map((cell) => h(kind, kind === "th" ? { scope: "col" } : {}, cell)),
   );
+}
+
+function name(level) {
+  return level === "gpu" ? "GPU" : level;
 }
 
 function section(title, hint, nothing) {
