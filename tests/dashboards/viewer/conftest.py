@@ -275,6 +275,16 @@ def boards() -> list[dict[str, Any]]:
                     "legend": {"displayMode": "table", "calcs": ["lastNotNull"], "showLegend": True},
                     "tooltip": {"mode": "multi", "sort": "desc"},
                 },
+                fieldConfig={
+                    "defaults": {
+                        "unit": "watt",
+                        "thresholds": {
+                            **STEPS,
+                            "steps": [*STEPS["steps"][:1], {"color": "#ff00ff", "value": 5000}],
+                        },
+                        "custom": {"thresholdsStyle": {"mode": "line"}},
+                    }
+                },
             ),
             panel(6, "state-timeline", f"demo_state{selector}", 12, 7, w=12, h=7, fieldConfig=mapping),
             table,

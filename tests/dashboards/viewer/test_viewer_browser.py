@@ -132,6 +132,27 @@ def test_time_range_and_refresh_are_set_from_the_bar(viewer: Running, watched: A
     watched.await_round(before + 2)
 
 
+def test_a_chart_that_is_drawn_again_keeps_its_thresholds_and_its_tooltip(
+    viewer: Running, watched: Any
+) -> None:
+    watched.open(f"{viewer.url}/d/site?var-site=s1&refresh=1s")
+    panel = watched.panel(4)
+    panel.scroll_into_view_if_needed()
+    watched.await_round(watched.round() + 3)
+    purple = """canvas => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      let found = 0;
+      for (let i = 0; i < data.length; i += 4)
+        if (data[i + 3] > 0 && data[i] > 150 && data[i + 1] < 60 && data[i + 2] > 150) found += 1;
+      return found;
+    }"""
+    assert panel.locator("canvas").evaluate(purple) > 100
+    box = panel.locator(".u-over").bounding_box()
+    watched.page.mouse.move(box["x"] + box["width"] * 0.98, box["y"] + box["height"] / 2)
+    expect(watched.page.locator(".tooltip.open")).to_contain_text("r2")
+    assert watched.errors == []
+
+
 def test_dragging_over_a_chart_zooms(viewer: Running, watched: Any) -> None:
     watched.open(f"{viewer.url}/d/site?var-site=s1&refresh=off")
     chart = watched.panel(4).locator(".u-over")

@@ -59,7 +59,8 @@ export class TimeSeries {
     this.lines = seriesOf(frames).map(({ field, times, labels }, index) => {
       const config = configure(this.panel.fieldConfig, field);
       const name = config.displayName ?? field.display ?? field.name;
-      return { name, config, field, times, labels, index, color: this.#colorOf(config, field, name, index) };
+      const color = this.#colorOf(config, field, name, index);
+      return { name, config, field, times, labels, index, color, scale: `y:${config.unit ?? ""}` };
     });
     this.#draw();
   }
@@ -134,10 +135,8 @@ export class TimeSeries {
     if (!width || !height) return;
     const scales = new Map();
     for (const line of lines) {
-      const key = `y:${line.config.unit ?? ""}`;
-      if (!scales.has(key)) scales.set(key, []);
-      scales.get(key).push(line);
-      line.scale = key;
+      if (!scales.has(line.scale)) scales.set(line.scale, []);
+      scales.get(line.scale).push(line);
     }
     const grid = { stroke: css("--grid"), width: 1 };
     const ink = css("--ink-soft");
