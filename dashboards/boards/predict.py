@@ -187,6 +187,7 @@ def _worst() -> Section:
                     decimals=2,
                     steps=limits.ANOMALY,
                 ),
+                nothing="Still being learned: see what can be judged, below",
                 width=24,
                 height=9,
                 sort="Score",
