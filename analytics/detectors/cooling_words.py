@@ -16,6 +16,11 @@ from gigawatch.catalogue import Unit
 
 ELSEWHERE = 0.25
 """If of all nodes elsewhere such a share moved alike, it is software or weather, not this place's cooling."""
+LEAST_MOVED = 0.7
+"""Kelvin that count as having moved; what is less is jobs."""
+BACKED = 0.3
+"""Share of a rise by which the place's own nodes must have got warmer within days: where the usual itself is a
+bad guess, as after a day of few readings, they have not."""
 AHEAD = 12 * 3600.0
 """Seconds that a drift is followed ahead to see whether the room of some GPU lasts."""
 NEXT_PEAK, LAST_PEAK = 6 * 3600.0, 86400.0
@@ -81,7 +86,7 @@ def suspicions(tick: Tick, seen: list[Seen], room: Floats, left: Floats) -> list
             if not sure and not throttling.short:
                 continue
             young = tick.now - float(np.min(one.began[rows])) < STANDS
-            if one.blind and (young or _everywhere(one, rows)):
+            if one.blind and (young or _doubtful(one, rows)):
                 continue
             found.setdefault(
                 (scope, place), _told(tick, one, shared, (cause, scope, place), rows, gpus, throttling)
@@ -119,13 +124,23 @@ def _places(tick: Tick, one: Seen, hit: Bools) -> Iterator[tuple[str, str, str, 
                 yield "inlet_air", "node", owners.keys[row], np.array([row])
 
 
-def _everywhere(one: Seen, rows: Ints) -> bool:
-    """Whether many nodes elsewhere moved alike."""
+def _doubtful(one: Seen, rows: Ints) -> bool:
+    """Whether GPUs alone do not bear out a rise: the nodes of the place did not move, or many elsewhere did.
+
+    While it gets cooler outside, what moved is seen against those elsewhere that moved least.
+    """
     elsewhere = np.ones(len(one.moved), np.bool_)
     elsewhere[rows] = False
-    if np.count_nonzero(elsewhere) < 4:
-        return False
-    return float(np.mean(one.moved[elsewhere] > 0.5 * np.median(one.above[rows]))) > ELSEWHERE
+    others, own = one.moved[elsewhere], one.moved[rows]
+    several = len(others) >= 4
+    if several:
+        weather = min(float(np.quantile(others, 0.25)), 0.0)
+        others, own = others - weather, own - weather
+    moved, above = float(np.median(own)), float(np.median(one.above[rows]))
+    if moved < BACKED * above:
+        return True
+    alike = max(0.5 * min(moved, above), LEAST_MOVED)
+    return several and float(np.mean(others > alike)) > ELSEWHERE
 
 
 def _throttling(one: Seen, rows: Ints, room: Floats, left: Floats) -> Throttling:

@@ -142,6 +142,18 @@ def test_software_that_warms_gpus_everywhere_is_no_hot_air() -> None:
     assert not hall.run(DAY)
 
 
+def test_software_on_some_nodes_is_no_hot_air_where_it_reaches_a_whole_blind_rack() -> None:
+    """What moved elsewhere is forgotten as fast as what moved here, so neither looks new after a day."""
+    hall = Hall(blind=(2,), racks=5, nodes=4)
+    assert not hall.run(3 * DAY)
+    updated = (hall.rack == 2) | (np.arange(len(hall.rack)) % 5 < 2)
+    hall.factor[updated[hall.node]] = 1.15
+    assert not hall.run(3 * DAY)
+    # A fault of its own is called in spite of all that.
+    hall.warmer[2] += 6.0
+    assert places(hall.run(3 * HOUR)) == [("inlet_air", "rack", "r2")]
+
+
 def test_a_sensor_that_the_gpus_do_not_bear_out_is_doubted() -> None:
     hall = Hall(liquid=True)
     hall.run(2 * DAY)
