@@ -19,8 +19,8 @@ ELSEWHERE = 0.25
 LEAST_MOVED = 0.7
 """Kelvin that count as having moved; what is less is jobs."""
 BACKED = 0.3
-"""Share of a rise by which the place's own nodes must have got warmer within days: where the usual itself is a
-bad guess, as after a day of few readings, they have not."""
+"""Share of a rise that the place's own nodes must show within days. Where the usual itself is a
+bad guess, as after a day of few readings, they did not."""
 AHEAD = 12 * 3600.0
 """Seconds that a drift is followed ahead to see whether the room of some GPU lasts."""
 NEXT_PEAK, LAST_PEAK = 6 * 3600.0, 86400.0

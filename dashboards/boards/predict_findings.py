@@ -89,7 +89,7 @@ def covered_table() -> Panel:
     judged = sum_by(series(findings.ANALYTICS_JUDGED, **SITE), *by)
     return table(
         "What can be judged",
-        "Is quiet the same as well? What is new is learned first: a minute or two for temperatures, a day for "
+        "Is quiet the same as well? What is new is learned first: a minute for temperatures, a day for "
         "habits. Where the share stays low, peers or a limit are missing.",
         by,
         Column("Judged", judged, decimals=0),

@@ -266,7 +266,7 @@ ANALYTICS_JUDGED = _finding(
     "analytics_things_judged",
     Kind.GAUGE,
     Unit.COUNT,
-    "Those of the things watched that the detector can judge now; the others are still being learned, or lack "
+    "Those of the things watched that the detector can judge now; others are still being learned, or lack "
     "what it needs (peers, a limit).",
     ("detector", "signal"),
     {"detector": DETECTORS},
