@@ -263,7 +263,9 @@ def test_mistakes_of_a_driver_stay_in_its_device(
     gaps = [b - a for a, b in zip(peers.times["good-fine"], peers.times["good-fine"][1:], strict=False)]
     assert max(gaps) < 2 * CALM
     assert not any(stack.watts(how) for how in MISTAKES)
-    about = [record.getMessage() for record in caplog.records if "device raises" in record.getMessage()]
+    said = [record.getMessage() for record in caplog.records if "device raises" in record.getMessage()]
+    # Where processors are short a poll may be too late as well, which is trouble of another kind.
+    about = [line for line in said if line.endswith("(internal)")]
     assert "KeyError, line_device" not in about[0]
     assert "KeyError, test_facility_poller.py" in about[0]
     assert len(about) == 2, "the first time, and when it counts as down"
