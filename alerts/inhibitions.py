@@ -25,8 +25,6 @@ class Inhibition:
     present: tuple[str, ...] = ()
     only: tuple[tuple[str, str], ...] = ()
     """Further labels that the source must have."""
-    target_only: tuple[tuple[str, str], ...] = ()
-    """Further labels that a muted alert must have; an empty one must be absent."""
     one_gpu: bool = False
     """Mutes every page about a single GPU; then no alert need name it."""
 
@@ -45,7 +43,7 @@ class Inhibition:
 
     @property
     def target_matchers(self) -> list[str]:
-        return [_names(self.targets), *(f'{label}="{value}"' for label, value in self.target_only)]
+        return [_names(self.targets)]
 
 
 def _pages_for_one_gpu(alert: Alert) -> bool:
@@ -142,14 +140,6 @@ INHIBITIONS = (
         (*RACK_FAULTS, "RackHeatExplained"),
         ("site", "rack"),
         ("rack",),
-    ),
-    Inhibition(
-        "rack-air",
-        "hot air at a rack explains the hot GPUs in it that no coolant cools",
-        (*RACK_FAULTS, "RackHeatExplained"),
-        ("site", "rack"),
-        ("rack",),
-        target_only=(("loop", ""),),
     ),
     Inhibition(
         "node-cooling",

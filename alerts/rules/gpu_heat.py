@@ -15,7 +15,7 @@ from gigawatch.promql import (
     series,
 )
 
-_MUTED = ("loop-cooling", "rack-air", "node-cooling", "node-down", "gpu-lost")
+_MUTED = ("loop-cooling", "node-cooling", "node-down", "gpu-lost")
 _THERMAL = ("sw_thermal_slowdown", "hw_thermal_slowdown")
 
 

@@ -281,18 +281,6 @@ def test_gpus_of_another_loop_and_of_one_node(stack: tuple[Listener, str]) -> No
     assert sizes == {"CduFailed": 1, "GpuThermalSlowdown": 8}
 
 
-def test_hot_air_explains_hot_gpus_that_no_coolant_cools_and_no_others(stack: tuple[Listener, str]) -> None:
-    listener, url = stack
-    hot = labels("InletAirHot", "r1", "s13", rack="r1", hall="h1")
-    dry, cooled = hot_gpus("s13", "", "n1"), hot_gpus("s13", "loop-1", "n2")
-    elsewhere = [{**one, "rack": "r2"} for one in hot_gpus("s13", "", "n3")]
-    post(url, [hot, *dry, *cooled, *elsewhere])
-    wait(lambda: len(listener.pages("s13")) >= 3)
-    time.sleep(2.5)
-    told = {one["labels"]["place"][:2] for page in listener.pages("s13") for one in page["alerts"]}
-    assert told == {"r1", "n2", "n3"}
-
-
 def test_warnings_about_the_same_thing_and_the_heartbeat(stack: tuple[Listener, str]) -> None:
     listener, url = stack
     post(url, [labels("BreakerNearLimit", "r1", "s3", rack="r1"),
